@@ -1,0 +1,291 @@
+"""The extension surface: every abstract class of raystudy, on one page.
+
+Adding a variant is adding one file to the folder of its kind (``sources/``, ``methods/``, …) with
+one class that derives from the kind below. Instances are frozen specs: their fields are their
+identity, so what changes a result must be a field, and where a result runs must not be.
+Bump ``VERSION`` when the same fields start to mean another result.
+
+Array shapes: N examples, H and W pixels, C classes, D features.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from raystudy.key import canonical, key
+
+if TYPE_CHECKING:
+    import polars as pl
+    from torch import Tensor, nn
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Spec(BaseModel):
+    """A frozen value whose fields are coerced, whose unknown fields are refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    VERSION: ClassVar[int] = 1
+
+    @cached_property
+    def key(self) -> str:
+        """What this spec's results are stored under (see ``raystudy.key``)."""
+        return key(self)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def describe(self) -> dict[str, Any]:
+        """The canonical form, as stored beside each result."""
+        return canonical(self)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_fields(cls, values: Any) -> Any:
+        for name in values if isinstance(values, dict) else ():
+            if name not in cls.model_fields:
+                near = difflib.get_close_matches(name, cls.model_fields, 1)
+                hint = f"did you mean '{near[0]}'?" if near else f"fields: {_list(cls)}"
+                raise ValueError(f"{cls.__name__} has no field '{name}'; {hint}")
+        return values
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples in one order: ids (N,), inputs (N, …), labels (N,) as class indices."""
+
+    ids: Sequence[str]
+    inputs: NDArray[Any]
+    labels: Integers
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Integers) -> Examples:
+        return Examples([self.ids[i] for i in rows], self.inputs[rows], self.labels[rows])
+
+
+class Source(Spec, ABC):
+    """Where pre-training examples come from."""
+
+    kind: ClassVar[str] = "Source"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """How tables and figures call it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise FileNotFoundError or ValueError, naming the way out, if it cannot be read."""
+
+    @abstractmethod
+    def shards(self, folder: Path) -> Sequence[Path]:
+        """The WebDataset tars, written into ``folder`` first where the source makes them up."""
+
+
+class Noise(Spec, ABC):
+    """A corruption of labels or captions, pure in (example id, seed), nested across rates."""
+
+    kind: ClassVar[str] = "Noise"
+    corrupts: ClassVar[Literal["label", "caption"]]
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def nominal_rate(self) -> float:
+        """The share of examples meant to be corrupted; the realised share is recorded."""
+
+    @abstractmethod
+    def labels(
+        self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int
+    ) -> Integers:
+        """The labels as training sees them. Shape (N,)."""
+
+
+class Method(Spec, ABC):
+    """A pre-training objective over an image backbone."""
+
+    kind: ClassVar[str] = "Method"
+    reads: ClassVar[frozenset[str]]
+    """What it learns from, beside pixels: ``label``, ``caption``, or nothing."""
+    num_views: ClassVar[int] = 1
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @abstractmethod
+    def objective(self, backbone: nn.Module, num_classes: int) -> nn.Module:
+        """A module whose ``.backbone`` is ``backbone`` and whose forward maps
+        (views: list of (N, 3, H, W), labels: (N,), captions: list of N) to a dict of scalar
+        tensors with ``loss`` among them, averaged over the global batch by its gradients."""
+
+    def zero_shot(
+        self, objective: nn.Module, source_classes: Sequence[str], prompts: Sequence[Sequence[str]]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """Features (N, D) → logits (N, C) for classes it was never trained on, or None.
+
+        ``prompts`` holds, for each class, its name first and then its templates filled in.
+        """
+        return None
+
+
+class Task(Spec, ABC):
+    """A downstream data set. Its test split is opened by ``stages/evaluate.py`` alone."""
+
+    kind: ClassVar[str] = "Task"
+    class_names: ClassVar[tuple[str, ...]]
+    shifts: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise FileNotFoundError or ValueError, naming the way out, if it cannot be read."""
+
+    @abstractmethod
+    def num_train(self) -> Sequence[int]:
+        """Training examples of each class, known without reading an image. Length C."""
+
+    @abstractmethod
+    def train(self) -> Examples:
+        """Images uint8 (N, H, W, 3)."""
+
+    @abstractmethod
+    def validation(self) -> Examples:
+        """Images uint8 (N, H, W, 3), for choosing hyper-parameters."""
+
+    @abstractmethod
+    def sealed(self, shift: str | None = None) -> Examples:
+        """The test images, or their shifted copies with the same ids and labels."""
+
+    def prompts(self) -> Sequence[Sequence[str]]:
+        """For each class its name, then sentences a caption might hold."""
+        return [(name,) for name in self.class_names]
+
+
+class Encoder(ABC):
+    """A backbone ready to be adapted: what the extract stage hands to an adaptation."""
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D)."""
+
+    @abstractmethod
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
+        """Features (N, D) → logits (N, C), or None where the backbone knows no names."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What an adaptation returns: inputs (N, …) → logits (N, C), and what it chose."""
+
+    predict: Callable[[NDArray[Any]], Floats]
+    chosen: Mapping[str, float | str]
+    num_tried: int = 1
+
+
+class Adaptation(Spec, ABC):
+    """How a backbone is turned to a task with the examples it is given, and no others."""
+
+    kind: ClassVar[str] = "Adaptation"
+    inputs: ClassVar[Literal["features", "images"]]
+    uses_shots: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @abstractmethod
+    def adapt(
+        self,
+        train: Examples,
+        validation: Examples,
+        encoder: Encoder,
+        prompts: Sequence[Sequence[str]],
+        seed: int,
+    ) -> Adapted | None:
+        """Fit on ``train``, choose on ``validation``; None where the backbone cannot do it."""
+
+
+class Metric(Spec, ABC):
+    """A number computed from stored predictions alone."""
+
+    kind: ClassVar[str] = "Metric"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The last part of a metric key ``task/split/name``."""
+
+    @abstractmethod
+    def compute(self, logits: Floats, labels: Integers) -> float:
+        """``logits`` (N, C), ``labels`` (N,)."""
+
+
+class Law(Spec, ABC):
+    """A curve y(x) with parameters: plain numpy, usable without the rest."""
+
+    kind: ClassVar[str] = "Law"
+    parameters: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @abstractmethod
+    def predict(self, x: Floats, parameters: Floats) -> Floats:
+        """``x`` (N,) and ``parameters`` (…, P) to y (…, N)."""
+
+    @abstractmethod
+    def solve(self, x: Floats, y: Floats, weights: Floats) -> Floats:
+        """Weighted least squares for a batch: ``y`` and ``weights`` (B, N) to (B, P)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a ledger says of a claim. ``effect`` lies in [``low``, ``high``] with 95 %."""
+
+    status: Literal["supported", "contradicted", "undecided"]
+    effect: float
+    low: float
+    high: float
+    unit: str
+    detail: str
+
+
+class Claim(Spec, ABC):
+    """A statement of a paper as a test on a ledger."""
+
+    kind: ClassVar[str] = "Claim"
+
+    @property
+    @abstractmethod
+    def statement(self) -> str:
+        """The claim in one sentence, with its origin."""
+
+    @abstractmethod
+    def judge(self, records: pl.DataFrame) -> Verdict:
+        """``records`` as ``Ledger.read`` returns them; raises ValueError if cells are missing."""
+
+
+def _list(cls: type[BaseModel]) -> str:
+    return ", ".join(cls.model_fields) or "none"

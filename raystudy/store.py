@@ -1,0 +1,135 @@
+"""Artifact folders on any fsspec file system: written, then marked done with their provenance.
+
+``store/<room>/<key>/`` holds one artifact. A folder without its marker was interrupted and counts
+as missing; the same spec written again yields the same files. Folders on the local disk appear
+whole, by a rename; elsewhere the marker is written last.
+"""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+
+from raystudy.kinds import Spec
+
+MARKER = "_done.json"
+
+
+class Store:
+    """``Store("runs")`` or ``Store("s3://bucket/prefix")``."""
+
+    def __init__(self, root: str | Path) -> None:
+        """Raises ValueError if the address cannot be understood."""
+        text = str(root)
+        if not urlsplit(text).scheme:
+            text = str(Path(text).resolve())
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(text)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"store {text!r}: {error}; give a folder or an fsspec URL") from error
+        self.is_local = self.fs.protocol in ("file", ("file", "local"))
+        self.url = text
+
+    def path(self, *parts: str) -> str:
+        return "/".join((self.root, *parts))
+
+    def done(self, room: str, key: str) -> bool:
+        return self.fs.exists(self.path(room, key, MARKER))
+
+    def done_keys(self, room: str) -> set[str]:
+        """The keys of every finished artifact of ``room``, by one listing."""
+        if not self.fs.exists(self.path(room)):
+            return set()
+        return {p.split("/")[-2] for p in self.fs.glob(self.path(room, "*", MARKER))}
+
+    def provenance(self, room: str, key: str) -> dict[str, Any]:
+        """What made an artifact, when, and how long it took. Raises FileNotFoundError."""
+        return json.loads(self.fs.cat_file(self.path(room, key, MARKER)))
+
+    @contextmanager
+    def writing(self, room: str, spec: Spec, **facts: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """A local folder to fill, and facts to add to its provenance; published on a clean exit.
+
+        Nothing appears under ``key`` if the body raises.
+        """
+        started = time.time()
+        parent = self.path(room) if self.is_local else None
+        if parent:
+            os.makedirs(parent, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
+        try:
+            yield folder, facts
+            marker = {
+                "key": spec.key,
+                "spec": spec.describe(),
+                "seconds": round(time.time() - started, 3),
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "host": platform.node(),
+            }
+            (folder / MARKER).write_text(json.dumps(marker | facts, indent=1))
+            self._publish(folder, room, spec.key)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def local(self, room: str, key: str) -> Path:
+        """The artifact as a local folder, copied here first if the store is remote."""
+        if self.is_local:
+            return Path(self.path(room, key))
+        cache = Path(tempfile.gettempdir()) / f"raystudy-{os.getuid()}" / room / key
+        if not (cache / MARKER).exists():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(dir=cache.parent))
+            self.fs.get(self.path(room, key) + "/", str(part) + "/", recursive=True)
+            if not (cache / MARKER).exists():
+                shutil.rmtree(cache, ignore_errors=True)
+                part.rename(cache)
+        return cache
+
+    def write(self, data: bytes, *parts: str) -> None:
+        """One file, whole or not at all."""
+        path = self.path(*parts)
+        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        if self.is_local:
+            part = f"{path}.part-{os.getpid()}"
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        else:
+            self.fs.pipe_file(path, data)
+
+    def read(self, *parts: str) -> bytes | None:
+        """A file's bytes, or None where there is none."""
+        try:
+            return self.fs.cat_file(self.path(*parts))
+        except FileNotFoundError:
+            return None
+
+    def remove(self, *parts: str) -> None:
+        if self.fs.exists(self.path(*parts)):
+            self.fs.rm(self.path(*parts), recursive=True)
+
+    def _publish(self, folder: Path, room: str, key: str) -> None:
+        target = self.path(room, key)
+        if self.is_local:
+            shutil.rmtree(target, ignore_errors=True)
+            folder.chmod(0o755)
+            try:
+                folder.rename(target)
+            except OSError:
+                if not self.done(room, key):  # else another writer was first, with the same files
+                    raise
+            return
+        names = sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.name == MARKER)
+        for file in names:
+            self.fs.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")
