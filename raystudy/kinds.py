@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor, nn
 
+    from raystudy.spec import Preprocessing
+
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -118,7 +120,10 @@ class Noise(Spec, ABC):
 
 
 class Method(Spec, ABC):
-    """A pre-training objective over an image backbone."""
+    """A pre-training objective over the features of an image backbone.
+
+    ``plan`` reads study files without loading torch, so a variant imports it inside its functions.
+    """
 
     kind: ClassVar[str] = "Method"
     reads: ClassVar[frozenset[str]]
@@ -130,18 +135,28 @@ class Method(Spec, ABC):
     def name(self) -> str: ...
 
     @abstractmethod
-    def objective(self, backbone: nn.Module, num_classes: int) -> nn.Module:
-        """A module whose ``.backbone`` is ``backbone`` and whose forward maps
-        (views: list of (N, 3, H, W), labels: (N,), captions: list of N) to a dict of scalar
-        tensors with ``loss`` among them, averaged over the global batch by its gradients."""
+    def parts(self, num_features: int, num_classes: int) -> Mapping[str, nn.Module]:
+        """The modules that train beside the backbone: heads, projectors, text towers."""
+
+    @abstractmethod
+    def loss(
+        self,
+        parts: nn.ModuleDict,
+        features: Sequence[Tensor],
+        labels: Tensor,
+        captions: Sequence[str],
+    ) -> dict[str, Tensor]:
+        """Scalars with ``loss`` among them. ``features`` holds (N, D) for each view, ``labels`` is
+        (N,). Averaged over workers, the gradients are those of the global batch."""
 
     def zero_shot(
-        self, objective: nn.Module, source_classes: Sequence[str], prompts: Sequence[Sequence[str]]
+        self,
+        parts: nn.ModuleDict,
+        source_classes: Sequence[str],
+        prompts: Sequence[Sequence[str]],
     ) -> Callable[[Tensor], Tensor] | None:
-        """Features (N, D) → logits (N, C) for classes it was never trained on, or None.
-
-        ``prompts`` holds, for each class, its name first and then its templates filled in.
-        """
+        """Features (N, D) → logits (N, C) for a task's classes, matched by name; None if it
+        cannot. ``prompts`` holds, for each class, its name and then sentences about it."""
         return None
 
 
@@ -183,6 +198,11 @@ class Task(Spec, ABC):
 
 class Encoder(ABC):
     """A backbone ready to be adapted: what the extract stage hands to an adaptation."""
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> Preprocessing:
+        """How its images are prepared."""
 
     @property
     @abstractmethod

@@ -13,14 +13,14 @@ from xxhash import xxh3_64_intdigest
 
 def uniform(seed: int, name: str, ids: Iterable[str]) -> NDArray[np.float64]:
     """One number in [0, 1) per id, independent across seeds and names. Shape (len(ids),)."""
-    salt = xxh3_64_intdigest(f"{seed}/{name}")
-    hashes = [xxh3_64_intdigest(item, salt) for item in ids]
+    salt = xxh3_64_intdigest(f"{seed}/{name}".encode())
+    hashes = [xxh3_64_intdigest(item.encode(), salt) for item in ids]
     return (np.array(hashes, dtype=np.uint64) >> np.uint64(11)) * 2.0**-53
 
 
 def number(seed: int, name: str, *item: int | str) -> int:
     """A 63-bit integer, to seed another library's generator (``torch.Generator.manual_seed``)."""
-    return xxh3_64_intdigest("/".join(map(str, (seed, name, *item)))) >> 1
+    return xxh3_64_intdigest("/".join(map(str, (seed, name, *item))).encode()) >> 1
 
 
 def generator(seed: int, name: str, *item: int | str) -> np.random.Generator:

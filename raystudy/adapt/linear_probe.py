@@ -1,0 +1,75 @@
+"""Linear probe: logistic regression on frozen features."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Floats
+
+
+class LinearProbe(Adaptation):
+    """Multinomial logistic regression on features standardised by the training examples; the
+    strength of its L2 penalty is the one with the least validation loss among ``strengths``."""
+
+    inputs: ClassVar[Literal["features", "images"]] = "features"
+    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)
+    """scikit-learn's C: larger is weaker regularisation."""
+    max_iterations: int = 500
+
+    @property
+    def name(self) -> str:
+        return "linear-probe"
+
+    def adapt(
+        self,
+        train: Examples,
+        validation: Examples,
+        encoder: Encoder,
+        prompts: Sequence[Sequence[str]],
+        seed: int,
+    ) -> Adapted:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits
+
+        scaler = StandardScaler().fit(train.inputs.astype(np.float64))
+        x = scaler.transform(train.inputs.astype(np.float64))
+        # The L2 optimum lies in the span of the training rows: with fewer rows than features the
+        # problem is solved exactly in those few dimensions.
+        best_loss, best = np.inf, None
+        with threadpool_limits(1):  # small problems: threads cost ten times what they bring
+            basis_DxR = np.linalg.svd(x, full_matrices=False)[2].T
+            held_out = scaler.transform(validation.inputs.astype(np.float64)) @ basis_DxR
+            model = LogisticRegression(max_iter=self.max_iterations, warm_start=True)
+            for strength in sorted(self.strengths):
+                model.set_params(C=strength).fit(x @ basis_DxR, train.labels)
+                head = (model.coef_.copy(), model.intercept_.copy(), model.classes_)
+                loss = _loss(_logits(held_out, *head, len(prompts)), validation.labels)
+                if loss < best_loss:
+                    best_loss, best = loss, (strength, head)
+        if best is None:
+            raise FloatingPointError("no strength gave a finite validation loss; check features")
+        strength, head = best
+
+        def predict(features: Floats) -> Floats:
+            z = scaler.transform(features.astype(np.float64)) @ basis_DxR
+            return _logits(z, *head, len(prompts)).astype(np.float32)
+
+        return Adapted(predict, {"C": strength}, num_tried=len(self.strengths))
+
+
+def _logits(x: Floats, coef: Floats, intercept: Floats, classes: Floats, num_classes: int) -> Floats:
+    """(N, D) → (N, C); a class without a training example gets −∞-like logits."""
+    scores = x @ coef.T + intercept
+    if len(classes) == 2:  # scikit-learn keeps one row for two classes
+        scores = np.concatenate([-scores / 2, scores / 2], axis=1)
+    logits = np.full((len(x), num_classes), -1e4)
+    logits[:, classes.astype(int)] = scores
+    return logits
+
+
+def _loss(logits: Floats, labels: np.ndarray) -> float:
+    top = logits.max(1, keepdims=True)
+    log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(1))
+    return float(np.mean(log_sum - logits[np.arange(len(labels)), labels]))

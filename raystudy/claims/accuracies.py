@@ -1,0 +1,65 @@
+"""Test accuracies of a ledger as an array, complete or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import polars as pl
+from pydantic import Field
+
+from raystudy.kinds import Floats
+
+ShotsName = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""As the ledger writes them: "1", "5", …, "full"."""
+
+DISTINGUISHING = ("architecture", "noise_rate", "num_train", "backbone", "cell")
+
+
+def accuracies(
+    records: pl.DataFrame,
+    fixed: Mapping[str, str | int | None],
+    axes: Mapping[str, Sequence[str | int] | None],
+) -> tuple[Floats, list[list]]:
+    """Test accuracy in points (0 to 100) over ``axes``, and the levels of each axis.
+
+    ``fixed`` names the value of the other columns, or None for whatever they hold. An axis given
+    as None takes the levels that the fixed columns leave, sorted.
+
+    Raises ValueError naming the cells that are missing, and where several records claim a place.
+    """
+    held = {"metric": "accuracy", "split": "test", **fixed}
+    wanted = {k: [v] for k, v in held.items() if v is not None}
+    wanted |= {k: list(v) for k, v in axes.items() if v is not None}
+    rows = records.filter(pl.col(k).is_in(v) for k, v in wanted.items())
+    asked = _text({k: v for k, v in fixed.items() if v is not None})
+    if rows.is_empty():
+        among = _text({k: v for k, v in axes.items() if v is not None})
+        raise ValueError(f"no test accuracy for {', '.join(filter(None, (asked, among)))}")
+
+    levels = [list(v or rows[k].unique().sort()) for k, v in axes.items()]
+    places = [pl.Series(k, v) for k, v in zip(axes, levels, strict=True)]
+    grid = places[0].to_frame()
+    for place in places[1:]:
+        grid = grid.join(place.to_frame(), how="cross")
+
+    names = list(axes)
+    if len(twice := rows.filter(rows.select(names).is_duplicated())):
+        place = twice.row(0, named=True)
+        same = twice.filter(pl.col(k) == place[k] for k in names)
+        differ = [c for c in DISTINGUISHING if same[c].n_unique() > 1]
+        raise ValueError(
+            f"{len(same)} records of {_text({k: place[k] for k in names})} with {asked} differ in "
+            f"{', '.join(differ) or 'nothing'}; name one in the claim, or judge the records of one"
+        )
+    missing = grid.join(rows, on=names, how="anti")
+    if len(missing):
+        shown = "; ".join(_text(cell) for cell in missing.head(5).iter_rows(named=True))
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ValueError(f"with {asked}, cells are missing: {shown}{more}; run them")
+    values = grid.join(rows, on=names, how="left", maintain_order="left")["value"]
+    return 100 * values.to_numpy().reshape([len(v) for v in levels]), levels
+
+
+def _text(place: Mapping) -> str:
+    return ", ".join(f"{k} {v}" for k, v in place.items())

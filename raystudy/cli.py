@@ -1,0 +1,239 @@
+"""The command line: plan | run | status | report | ui.
+
+Heavy rooms are imported inside the command that needs them, so that help and plans come at once.
+"""
+
+import logging
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from raystudy.experiment import Experiment, ExperimentError, load
+from raystudy.spec import Study
+from raystudy.store import Store
+
+app = typer.Typer(
+    help="Transfer-learning scaling studies: which pre-training data is worth it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+WITH_OPTIONS: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+File = Annotated[Path, typer.Argument(help="An experiment: a Python file with study(...) -> Study.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="RAYSTUDY_STORE", help="Folder or URL of all results.")
+]
+OptionsOption = Annotated[
+    bool, typer.Option("--options", help="List the options of the experiment and stop.")
+]
+
+
+@app.command(context_settings=WITH_OPTIONS)
+def plan(
+    context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
+) -> None:
+    """Show what a study would run, what is done already, and how long the rest may take."""
+    from raystudy.plan import plan as make_plan
+
+    study = _study(file, context, options)
+    _print_plan(make_plan(study, Store(store)))
+
+
+@app.command(context_settings=WITH_OPTIONS)
+def run(
+    context: typer.Context,
+    file: File,
+    store: StoreOption = "runs",
+    options: OptionsOption = False,
+    workers: Annotated[int, typer.Option(min=1, help="Workers that share a pre-training.")] = 1,
+    lanes: Annotated[int, typer.Option(min=0, help="Pre-trainings side by side; 0: as fits.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads of each worker.")] = 1,
+    gpu: Annotated[bool, typer.Option(help="Give each worker a GPU.")] = False,
+    address: Annotated[
+        str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; default: this machine.")
+    ] = None,
+    in_process: Annotated[bool, typer.Option(help="Without Ray, for a debugger.")] = False,
+    checkpoint_every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 15.0,
+    tracking_uri: Annotated[
+        str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server.")
+    ] = None,
+) -> None:
+    """Run what is missing of a study, fit its laws, draw its report."""
+    from raystudy.live import LiveTable
+    from raystudy.plan import plan as make_plan
+
+    study, there = _study(file, context, options), Store(store)
+    todo = make_plan(study, there)
+    _print_plan(todo)
+    if todo.missing_cells:
+        _check_architectures(study)
+
+    from raystudy.run import run as run_study
+
+    def open_site() -> Any:
+        if in_process:
+            from raystudy.stages.site import InProcess
+
+            return nullcontext(InProcess(there, checkpoint_every))
+        from raystudy.cluster.site import Placement, RaySite
+
+        placement = Placement(workers, lanes or None, threads, gpu, checkpoint_every)
+        return RaySite(there, placement, address)
+
+    with LiveTable(out) as table:
+        outcome = run_study(study, there, open_site, table, _tracking_uri(there, tracking_uri))
+    out.print(f"Done in {_duration(outcome.seconds)}.", end=" ")
+    if outcome.report:
+        out.print(f"Report: {outcome.report}", soft_wrap=True)
+    out.print(f"MLflow: raystudy ui --store {store}")
+    if outcome.failures:
+        err.print(f"[red]{len(outcome.failures)} failed; the same command tries them again.[/red]")
+        raise typer.Exit(1)
+
+
+@app.command(context_settings=WITH_OPTIONS)
+def status(
+    context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
+) -> None:
+    """Show how much of a study is done, stage by stage."""
+    from raystudy.plan import plan as make_plan
+
+    study = _study(file, context, options)
+    todo = make_plan(study, Store(store))
+    table = Table("stage", "done", "total", box=None, pad_edge=False)
+    for stage, missing, total in (
+        ("sources", todo.missing_sources, todo.sources),
+        ("pre-trainings", todo.missing_pretrainings, todo.pretrainings),
+        ("cells", todo.missing_cells, todo.cells),
+    ):
+        table.add_row(stage, f"{len(total) - len(missing):,}", f"{len(total):,}")
+    out.print(table)
+
+
+@app.command(context_settings=WITH_OPTIONS)
+def report(
+    context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
+) -> None:
+    """Draw the report anew from the ledger, without computing a cell."""
+    from raystudy.live import LiveTable
+    from raystudy.run import report as draw
+
+    study = _study(file, context, options)
+    with LiveTable(out) as table:
+        page = draw(study, Store(store), table, force=True)
+    if page is None:
+        raise ExperimentError(f"{store}: no record of study '{study.name}' yet; run it first")
+    out.print(f"Report: {page}", soft_wrap=True)
+
+
+@app.command()
+def ui(
+    store: StoreOption = "runs",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    host: Annotated[str, typer.Option(help="Loopback only, unless you say otherwise.")] = "127.0.0.1",
+) -> None:
+    """Open the MLflow pages of a store."""
+    from raystudy.tracking import default_artifact_root
+    from raystudy.tracking import ui as serve
+
+    uri = _tracking_uri(Store(store), None)
+    out.print(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")
+    serve(uri, default_artifact_root(uri), host=host, port=port)
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr and exit code 2."""
+    logging.basicConfig(level=os.environ.get("RAYSTUDY_LOG", "WARNING"), format="%(message)s")
+    try:
+        app(standalone_mode=True)
+    except (ValueError, FileNotFoundError, RuntimeError, ConnectionError) as error:
+        if os.environ.get("RAYSTUDY_DEBUG"):
+            raise
+        err.print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _study(file: Path, context: typer.Context, show_options: bool) -> Study:
+    experiment = load(file)
+    if show_options:
+        _print_options(experiment)
+        raise typer.Exit
+    return experiment.study(context.args)
+
+
+def _print_options(experiment: Experiment) -> None:
+    table = Table("option", "type", "default", box=None, pad_edge=False)
+    for option in experiment.options:
+        table.add_row(option.flag, _escape(option.type_name), str(option.default))
+    out.print(table)
+
+
+def _print_plan(todo: Any) -> None:
+    twice = todo.num_requested - len(todo.cells)
+    out.print(
+        f"[bold]{todo.study.name}[/bold]: {len(todo.cells):,} cells on "
+        f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources)} sources"
+        + (f" ({twice:,} cells asked for twice, computed once)" if twice else "")
+    )
+    table = Table("stage", "to do", "done already", "estimate, one core", box=None, pad_edge=False)
+    rows = (
+        ("sources", todo.missing_sources, todo.sources, None),
+        ("pretrain", todo.missing_pretrainings, todo.pretrainings, todo.estimated_s["pretrain"]),
+        (
+            "adapt",
+            todo.missing_cells,
+            todo.cells,
+            todo.estimated_s["extract"] + todo.estimated_s["adapt"],
+        ),
+    )
+    for stage, missing, total, seconds in rows:
+        table.add_row(
+            stage,
+            f"{len(missing):,}",
+            f"{len(total) - len(missing):,}",
+            _duration(seconds) if seconds else "",
+        )
+    out.print(table)
+    if todo.missing_pretrainings:
+        basis = "rates measured in this store" if todo.calibrated else "a guess: nothing measured"
+        out.print(f"[dim]estimate from {basis}[/dim]")
+
+
+def _check_architectures(study: Study) -> None:
+    from raystudy.backbone import check_architecture
+
+    for architecture in {a for grid in study.grids for a in grid.architectures}:
+        check_architecture(architecture)
+
+
+def _tracking_uri(store: Store, given: str | None) -> str:
+    from raystudy.tracking import default_uri
+
+    if given:
+        return given
+    if not store.is_local:
+        raise ValueError("a remote store has no place for MLflow; set MLFLOW_TRACKING_URI")
+    return default_uri(Path(store.root))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

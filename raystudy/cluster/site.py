@@ -1,0 +1,187 @@
+"""A Ray cluster as a site: the one on this machine, or the one at an address."""
+
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import ray
+
+from raystudy.cluster.board import Board
+from raystudy.cluster.train import Lane, train_lane
+from raystudy.cluster.tune import adapt_units
+from raystudy.kinds import Source
+from raystudy.order import worker_chunks
+from raystudy.spec import Pretraining
+from raystudy.stages.adapt import Unit
+from raystudy.stages.index import index
+from raystudy.stages.site import Event, Site
+from raystudy.store import Store
+
+POLL_S = 0.25
+WORKER_CPUS = 0.5
+"""Of a laptop's two: what is left feeds the workers (see ``stream.LOADER_CPUS``)."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where work runs. Nothing in here is part of a result's identity."""
+
+    num_workers: int = 1
+    """Ray Train workers that share one pre-training."""
+    num_lanes: int | None = None
+    """Pre-trainings side by side; by default as many as the cluster has cores or GPUs for."""
+    threads_per_worker: int = 1
+    use_gpu: bool = False
+    checkpoint_interval_s: float = 15.0
+
+
+class RaySite(Site):
+    """Context manager: connects on entry, disconnects on exit (and stops what it started)."""
+
+    def __init__(self, store: Store, placement: Placement, address: str | None = None) -> None:
+        self.store = store
+        self.placement = placement
+        self.address = address or os.environ.get("RAY_ADDRESS")
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")
+        os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
+        ray.init(
+            address=self.address,
+            namespace=f"raystudy-{uuid.uuid4().hex[:8]}",
+            logging_level="error",
+            log_to_driver=bool(os.environ.get("RAYSTUDY_DEBUG")),
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.placement.threads_per_worker)}},
+        )
+        self._scratch = tempfile.mkdtemp(prefix="raystudy-ray-")
+        self._board = Board.remote()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def index(self, sources: Sequence[Source]) -> Iterator[Event]:
+        write = ray.remote(num_cpus=1, max_retries=2)(index)
+        waiting = {write.remote(s, self.store): s.key for s in sources}
+        while waiting:
+            done, _ = ray.wait(list(waiting), timeout=POLL_S)
+            for ref in done:
+                key = waiting.pop(ref)
+                try:
+                    ray.get(ref)
+                    yield Event("done", key)
+                except ray.exceptions.RayTaskError as error:
+                    yield Event("failed", key, error=_first_line(error.cause))
+            yield Event("waiting")
+
+    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+        lanes = [
+            Lane(
+                name=f"lane-{i}",
+                specs=tuple(part),
+                store_url=self.store.url,
+                num_workers=self.placement.num_workers,
+                threads_per_worker=self.placement.threads_per_worker,
+                use_gpu=self.placement.use_gpu,
+                cpus_per_worker=WORKER_CPUS,
+                checkpoint_interval_s=self.placement.checkpoint_interval_s,
+            )
+            for i, part in enumerate(balance(specs, self.num_lanes(len(specs))))
+        ]
+        jobs = [
+            (f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in lanes
+        ]
+        yield from self._watch(jobs, {s.key for s in specs})
+
+    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
+        cores = int(ray.cluster_resources().get("CPU", 1))
+
+        def work() -> None:
+            adapt_units(
+                list(units),
+                self.store.url,
+                self._board,
+                self._scratch,
+                concurrency=max(1, cores),
+                threads=self.placement.threads_per_worker,
+                resources={"CPU": 1},
+            )
+
+        yield from self._watch([("the grid", work)], {u.key for u in units})
+
+    def check(self, specs: Sequence[Pretraining]) -> None:
+        """Refuse at once what can never be placed. Raises ValueError."""
+        p = self.placement
+        for spec in specs:
+            worker_chunks(spec.budget, p.num_workers, 0)
+        has = ray.cluster_resources()
+        needs = {"CPU": p.num_workers * WORKER_CPUS} | (
+            {"GPU": p.num_workers} if p.use_gpu else {}
+        )
+        for name, amount in needs.items():
+            if has.get(name, 0) < amount:
+                raise ValueError(
+                    f"{p.num_workers} workers need {amount:g} {name}, the cluster has "
+                    f"{has.get(name, 0):g}; lower --workers or add nodes"
+                )
+
+    def num_lanes(self, num_specs: int) -> int:
+        p, has = self.placement, ray.cluster_resources()
+        room = has.get("GPU", 0) if p.use_gpu else has.get("CPU", 1) / p.threads_per_worker
+        lanes = p.num_lanes or max(1, int(room / p.num_workers))
+        return max(1, min(lanes, num_specs))
+
+    def _train(self, lane: Lane) -> None:
+        train_lane(lane, self._board, self._scratch)
+
+    def _watch(
+        self, jobs: list[tuple[str, Callable[[], None]]], keys: set[str]
+    ) -> Iterator[Event]:
+        """Run ``jobs`` in threads and pass on what workers pin, until every job has ended."""
+        errors: list[tuple[str, BaseException]] = []
+
+        def guarded(name: str, job: Callable[[], None]) -> None:
+            try:
+                job()
+            except BaseException as error:
+                errors.append((name, error))
+
+        threads = [threading.Thread(target=guarded, args=job, daemon=True) for job in jobs]
+        for thread in threads:
+            thread.start()
+        alive = True
+        while alive:
+            for thread in threads:
+                thread.join(POLL_S / len(threads))
+            alive = any(t.is_alive() for t in threads)
+            for event in ray.get(self._board.take.remote()):
+                if event.kind in ("done", "failed"):
+                    keys.discard(event.key)
+                yield event
+            yield Event("waiting")
+        reason = "; ".join(f"{name}: {_first_line(e)}" for name, e in errors)
+        for key in keys:
+            yield Event("failed", key, error=reason or "its worker group ended without it")
+
+
+def balance(specs: Sequence[Pretraining], num_lanes: int) -> list[list[Pretraining]]:
+    """Longest first, each to the lane with the least to do (Graham 1969)."""
+    lanes: list[list[Pretraining]] = [[] for _ in range(num_lanes)]
+    load = [0] * num_lanes
+    for spec in sorted(specs, key=lambda s: -s.samples_seen * s.method.num_views):
+        least = load.index(min(load))
+        lanes[least].append(spec)
+        load[least] += spec.samples_seen * spec.method.num_views
+    return lanes
+
+
+def _first_line(error: Any) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

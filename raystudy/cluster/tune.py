@@ -1,0 +1,82 @@
+"""Ray Tune: one trial for all cells that share features, one for each fine-tuning.
+
+Tune only schedules what it is given; what is done is the ledger's to say. Trials reuse their
+actors, because a fresh process costs more than most units.
+"""
+
+import logging
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune import Callback, RunConfig, TuneConfig
+
+from raystudy.stages.adapt import Unit, adapt
+from raystudy.stages.site import Event
+from raystudy.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Trial(tune.Trainable):
+    """Adapts and evaluates one unit."""
+
+    def setup(self, config: dict[str, Any], units: list[Unit], store_url: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._units, self._store = units, Store(store_url)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        unit = self._units[self.config["unit"]]
+        try:
+            adapt(unit, self._store)
+        except Exception as error:  # one bad unit must not end its neighbours
+            log.warning("%s failed", unit.title, exc_info=True)
+            return {"done": True, "key": unit.key, "error": f"{type(error).__name__}: {error}"}
+        return {"done": True, "key": unit.key, "error": ""}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to keep: a unit is in the ledger whole, or not at all."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """See ``save_checkpoint``."""
+
+
+def adapt_units(
+    units: list[Unit],
+    store_url: str,
+    board: Any,
+    scratch: str,
+    *,
+    concurrency: int,
+    threads: int,
+    resources: dict[str, float],
+) -> None:
+    """Run every unit as a trial; their ends are pinned to ``board``."""
+    trainable = tune.with_resources(
+        tune.with_parameters(Trial, units=units, store_url=store_url, threads=threads), resources
+    )
+    tune.Tuner(
+        trainable,
+        param_space={"unit": tune.grid_search(list(range(len(units))))},
+        tune_config=TuneConfig(reuse_actors=True, max_concurrent_trials=concurrency),
+        run_config=RunConfig(
+            name="adapt", storage_path=scratch, verbose=0, callbacks=[_Pin(board, units)]
+        ),
+    ).fit()
+
+
+class _Pin(Callback):
+    def __init__(self, board: Any, units: list[Unit]) -> None:
+        self._board, self._units = board, units
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any):
+        error = result["error"]
+        kind = "failed" if error else "done"
+        self._board.pin.remote(Event(kind, result["key"], error=error))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        key = self._units[trial.config["unit"]].key
+        self._board.pin.remote(Event("failed", key, error=f"worker lost; see {trial.path}"))

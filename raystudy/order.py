@@ -1,0 +1,72 @@
+"""Which examples a global step sees: a function of (seed, size, budget), never of the workers.
+
+The epoch's order is a permutation that belongs to (seed, epoch); epochs follow one another without
+a seam. Cut into chunks, chunk c is part of step c // K and goes to worker c mod W, where K chunks
+make a global batch. A position is therefore a step number, and a resumed or resized run reads on
+from there exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raystudy.randomness import generator
+from raystudy.spec import Budget, Pretraining
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What travels to one worker at once: its share of ``num_steps`` consecutive steps."""
+
+    run: int
+    """Which pre-training of the stream it belongs to."""
+    first_step: int
+    num_steps: int
+    worker: int
+
+
+def step_rows(size: int, budget: Budget, seed: int, step: int) -> Rows:
+    """Rows of the subset that global ``step`` trains on, by chunk. Shape (K, chunk_size)."""
+    first = step * budget.batch_size
+    position = np.arange(first, first + budget.batch_size)
+    epoch, place = np.divmod(position, size)
+    rows = np.empty(budget.batch_size, dtype=np.int64)
+    for e in np.unique(epoch):
+        here = epoch == e
+        rows[here] = _epoch_order(size, seed, int(e))[place[here]]
+    return rows.reshape(-1, budget.chunk_size)
+
+
+def worker_chunks(budget: Budget, num_workers: int, worker: int) -> range:
+    """Which of a step's K chunks one worker gets.
+
+    Raises ValueError if the chunks cannot be shared evenly: ranks of unequal batch would weigh
+    examples unequally.
+    """
+    chunks = budget.batch_size // budget.chunk_size
+    if chunks % num_workers:
+        raise ValueError(
+            f"{chunks} chunks a step cannot be shared evenly by {num_workers} workers; "
+            f"choose a number of workers that divides {chunks}, or a smaller Budget.chunk_size"
+        )
+    return range(worker, chunks, num_workers)
+
+
+def parcels(
+    runs: list[tuple[Pretraining, int]], num_workers: int, steps_per_parcel: int = 8
+) -> Iterator[Parcel]:
+    """The stream that trains ``runs`` (spec, first step) one after the other, worker by worker."""
+    for i, (spec, first) in enumerate(runs):
+        for step in range(first, spec.num_steps, steps_per_parcel):
+            for worker in range(num_workers):
+                yield Parcel(i, step, min(steps_per_parcel, spec.num_steps - step), worker)
+
+
+@lru_cache(maxsize=8)
+def _epoch_order(size: int, seed: int, epoch: int) -> Rows:
+    return generator(seed, "order", epoch).permutation(size)

@@ -1,0 +1,178 @@
+"""How every figure looks: a calm frame, colours told apart by all readers, ticks one can read."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito 2008, "Color Universal Design"; yellow left out, too pale on white. Ordered so that
+# neighbours also differ in lightness.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+BASELINE_COLOUR = "#6b7280"
+INK = "#374151"
+WIDTH = 7.6
+MOST_TICKS = 9
+FEWEST_TICKS = 4
+LABEL_GAP = 0.062
+"""Between the middles of two labels, as a share of the axes' height."""
+
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9ca3af",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e7eb",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#9ca3af",
+    "ytick.color": "#9ca3af",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "text.parse_math": False,  # names come from data: a dollar sign is a dollar sign
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.0,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "savefig.transparent": True,
+}
+
+
+@contextmanager
+def canvas(height: float = 3.9) -> Iterator[tuple[Figure, Axes]]:
+    """A figure as wide as a page's text, ``height`` inches high, and its axes; draw inside."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker per name, by position: the same name looks the same everywhere."""
+    return {
+        name: (PALETTE[i % len(PALETTE)], MARKERS[(i + i // len(PALETTE)) % len(MARKERS)])
+        for i, name in enumerate(names)
+    }
+
+
+def svg(figure: Figure, name: str) -> str:
+    """The figure as a file of its own; ids are unique to ``name``."""
+    import matplotlib
+
+    text = io.StringIO()
+    salted: dict[Any, Any] = RC | {"svg.hashsalt": name}
+    with matplotlib.rc_context(salted):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def inlined(drawing: str) -> str:
+    """An SVG file as an HTML element: no prologue, namespaces, group ids or fixed size."""
+    body = drawing[drawing.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    head, rest = body.split(">", 1)
+    box = re.search(r'viewBox="[^"]*"', head)
+    assert box
+    return f'<svg {box[0]} aria-hidden="true">{rest}'
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure for a paper; the same bytes for the same numbers."""
+    import matplotlib
+
+    data = io.BytesIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(data, format="pdf", metadata={"CreationDate": None, "Creator": None})
+    return data.getvalue()
+
+
+def count_axis(axes: Axes, ticks: Iterable[float], labels: Sequence[str] | None = None) -> None:
+    """A logarithmic x axis marked at the values studied: 500, 1k, 2k, … in place of 10³."""
+    axes.set_xscale("log")
+    values = sorted(set(ticks))
+    step = -(-len(values) // MOST_TICKS)
+    axes.set_xticks(values[::step], labels or [compact(v) for v in values[::step]])
+    axes.set_xticks([], minor=True)
+
+
+def percent_log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic y axis in % around ``values``, with enough ticks to read a number off."""
+    axes.set_yscale("log")
+    finite = [v for v in values if v > 0]
+    low, high = 0.9 * min(finite), 1.1 * max(finite)
+    ticks = readable_ticks(low, high)
+    axes.set_ylim(low, high)
+    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    axes.set_yticks([], minor=True)
+
+
+def readable_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from ``low`` to ``high``: the sparsest ladder that gives enough of them."""
+    ladders = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(np.arange(1, 10, 0.5)))
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    rungs = ([float(f"{m}e{e}") for e in decades for m in ladder] for ladder in ladders)
+    choices = [[tick for tick in rung if low <= tick <= high] for rung in rungs]
+    return next((ticks for ticks in choices if len(ticks) >= FEWEST_TICKS), choices[-1])
+
+
+def end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names of lines at the right edge, in their colours, pushed apart where they would touch.
+
+    ``ends`` holds (y in data units, text, colour); the axes' limits must be final.
+    """
+    if not ends:
+        return
+    to_share = axes.transAxes.inverted()
+    shares = [to_share.transform(axes.transData.transform((1.0, y)))[1] for y, _, _ in ends]
+    order = np.argsort(shares, kind="stable")
+    placed = spread(np.clip(np.array(shares)[order], 0, 1), LABEL_GAP)
+    for share, i in zip(placed, order, strict=True):
+        _, text, colour = ends[i]
+        axes.annotate(
+            text,
+            (1.0, share),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def spread(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """The nearest ascending places (least squares) at least ``gap`` apart. Shape (N,)."""
+    from scipy.optimize import isotonic_regression
+
+    steps = gap * np.arange(len(places))
+    return isotonic_regression(places - steps).x + steps
+
+
+def compact(count: float) -> str:
+    """A count as figures show it."""
+    for unit, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g}{suffix}"
+    return f"{count:.3g}"

@@ -1,0 +1,300 @@
+"""Run a study: what is missing, stage after stage, mirrored to MLflow as it happens.
+
+The store and its ledger are the truth. Killed at any moment, the same call goes on from there.
+"""
+
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+import raystudy
+from raystudy.key import digest
+from raystudy.ledger import Ledger
+from raystudy.plan import Plan, plan
+from raystudy.spec import Pretraining, Study
+from raystudy.stages.adapt import Unit, units
+from raystudy.stages.site import Event, Site
+from raystudy.store import Store
+from raystudy.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+class Busy(RuntimeError):
+    """Another driver works on this study in this store."""
+
+
+class Watcher(Protocol):
+    """Whoever shows the progress of a run; the CLI's table, or nothing."""
+
+    def begin(self, stage: str, total: int, unit: str) -> None: ...
+
+    def advance(self, stage: str, amount: float = 1.0) -> None: ...
+
+    def error(self, what: str, message: str) -> None: ...
+
+    def refresh(self) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    plan: Plan
+    failures: dict[str, str] = field(default_factory=dict)
+    """Title of a piece of work → why it failed."""
+    report: Path | None = None
+    seconds: float = 0.0
+
+
+def run(
+    study: Study,
+    store: Store,
+    open_site: Callable[[], AbstractContextManager[Site]],
+    watcher: Watcher,
+    tracking_uri: str,
+) -> Outcome:
+    """Compute what is missing of ``study``, then fit and report.
+
+    ``open_site`` is called only if something is missing. Raises ValueError or FileNotFoundError for
+    what can never run, Busy if another driver is at it.
+    """
+    started = time.time()
+    todo = plan(study, store)
+    outcome = Outcome(todo)
+    with _sole_driver(study, store):
+        tracker = Tracker(tracking_uri, study.name, _artifact_root(store))
+        tracker.reconcile()
+        try:
+            if todo.missing_cells:
+                with open_site() as site:
+                    _compute(todo, site, store, tracker, watcher, outcome)
+        except BaseException as error:
+            tracker.end_all("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        _mirror(todo, store, tracker, watcher)
+        outcome.report = report(study, store, watcher)
+        if outcome.report:
+            tracker.log_report(outcome.report.parent)
+    outcome.seconds = time.time() - started
+    return outcome
+
+
+def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False) -> Path | None:
+    """Draw the report from the ledger, unless the same one is already drawn. None if empty."""
+    from raystudy.report.page import write_report
+
+    records = Ledger(store).read(cell.key for cell in study.cells())
+    if records.is_empty():
+        return None
+    folder = report_folder(study, store)
+    # What the page says is a function of the records, the study and the code that draws it.
+    content = digest(
+        [study.key, raystudy.__version__, records.select("cell", "split", "metric", "value").rows()]
+    )
+    stamp, page = folder / "content.json", folder / "report.html"
+    drawn = json.loads(stamp.read_text()) if stamp.exists() and page.exists() else None
+    if drawn == content and not force:
+        return page
+    watcher.begin("report", 1, "page")
+    write_report(study, records, folder, facts(study, store, records))
+    stamp.write_text(json.dumps(content))
+    watcher.advance("report")
+    return page
+
+
+def report_folder(study: Study, store: Store) -> Path:
+    """Reports are read by people: beside a local store, in the working folder for a remote one."""
+    root = Path(store.root) if store.is_local else Path.cwd() / "raystudy-reports"
+    return root / "studies" / study.name
+
+
+def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | float | int]:
+    """Numbers about the computation itself, for the foot of the report."""
+    specs = {c.backbone.key: c.backbone for c in study.cells()}
+    trained = [s for s in specs.values() if isinstance(s, Pretraining)]
+    finished = store.done_keys("pretrainings")
+    spent = [
+        store.provenance("pretrainings", s.key)["spent_s"] for s in trained if s.key in finished
+    ]
+    return {
+        "cells": records["cell"].n_unique(),
+        "pre-trainings": len(spent),
+        "samples seen": sum(s.samples_seen for s in trained if s.key in finished),
+        "pre-training time (worker seconds)": round(sum(spent)),
+        "adaptation time (worker seconds)": round(records.unique("cell")["seconds"].sum()),
+        "raystudy": raystudy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _compute(
+    todo: Plan, site: Site, store: Store, tracker: Tracker, watcher: Watcher, outcome: Outcome
+) -> None:
+    if todo.missing_sources:
+        watcher.begin("sources", len(todo.missing_sources), "sources")
+        names = {s.key: f"source {s.name}" for s in todo.missing_sources}
+        _follow("sources", site.index(todo.missing_sources), names, watcher, outcome)
+
+    specs = {p.key: p for p in todo.missing_pretrainings if store.done("sources", p.source.key)}
+    if specs:
+        watcher.begin("pretrain", sum(p.samples_seen for p in specs.values()), "samples")
+        events = _track(site.pretrain(list(specs.values())), specs, tracker)
+        _follow_samples(events, specs, watcher, outcome)
+
+    ready = store.done_keys("pretrainings")
+    cells = [
+        c
+        for c in todo.missing_cells
+        if c.backbone.key in ready or not isinstance(c.backbone, Pretraining)
+    ]
+    work = {u.key: u for u in order_units(units(cells))}
+    if work:
+        watcher.begin("adapt", sum(len(u.cells) for u in work.values()), "cells")
+        sizes = {key: len(u.cells) for key, u in work.items()}
+        names = {key: u.title for key, u in work.items()}
+        _follow("adapt", site.adapt(list(work.values())), names, watcher, outcome, sizes)
+
+
+def order_units(work: Sequence[Unit]) -> list[Unit]:
+    """Costly ones first: a long unit that starts last is what everyone waits for."""
+    return sorted(work, key=lambda u: (u.cells[0].adaptation.inputs != "images", u.key))
+
+
+def _follow(
+    stage: str,
+    events: Iterator[Event],
+    names: dict[str, str],
+    watcher: Watcher,
+    outcome: Outcome,
+    amounts: dict[str, int] | None = None,
+) -> None:
+    for event in events:
+        match event.kind:
+            case "done":
+                watcher.advance(stage, (amounts or {}).get(event.key, 1))
+            case "failed":
+                _fail(names[event.key], event, watcher, outcome)
+        watcher.refresh()
+
+
+def _follow_samples(
+    events: Iterator[Event],
+    specs: dict[str, Pretraining],
+    watcher: Watcher,
+    outcome: Outcome,
+) -> None:
+    seen = dict.fromkeys(specs, 0.0)
+    for event in events:
+        match event.kind:
+            case "progress":
+                now = event.metrics.get("samples_seen", 0.0)
+                watcher.advance("pretrain", now - seen[event.key])
+                seen[event.key] = now
+            case "done":
+                watcher.advance("pretrain", specs[event.key].samples_seen - seen[event.key])
+                seen[event.key] = specs[event.key].samples_seen
+            case "failed":
+                _fail(run_name(specs[event.key]), event, watcher, outcome)
+        watcher.refresh()
+
+
+def _track(
+    events: Iterator[Event], specs: dict[str, Pretraining], tracker: Tracker
+) -> Iterator[Event]:
+    """Log what passes by: curves as they grow, one batch a moment."""
+    waiting: dict[str, list[tuple[int, dict[str, float]]]] = {}
+    open_runs: set[str] = set()
+
+    def flush() -> None:
+        for key, points in waiting.items():
+            tracker.log(key, points)
+        waiting.clear()
+
+    for event in events:
+        if event.kind in ("progress", "done", "failed") and event.key not in open_runs:
+            open_runs.add(event.key)
+            _start(specs[event.key], tracker)
+        match event.kind:
+            case "progress":
+                waiting.setdefault(event.key, []).append((event.step, dict(event.metrics)))
+            case "done" | "failed":
+                flush()
+                tracker.finish(
+                    event.key, "FINISHED" if event.kind == "done" else "FAILED", event.error
+                )
+            case "waiting":
+                flush()
+        yield event
+
+
+def _mirror(todo: Plan, store: Store, tracker: Tracker, watcher: Watcher) -> None:
+    """Bring MLflow up to the store: whatever a killed driver did not come to log."""
+    finished = store.done_keys("pretrainings")
+    for spec in todo.pretrainings:
+        if spec.key in finished and tracker.status(spec.key) != "FINISHED":
+            curve = json.loads(
+                (store.local("pretrainings", spec.key) / "curve.json").read_text()
+            )
+            _start(spec, tracker)
+            tracker.log(spec.key, [(int(step), point) for step, point in curve])
+            tracker.finish(spec.key, "FINISHED")
+    watcher.begin("mlflow", 1, "mirror")
+    tracker.log_cells(Ledger(store).read(cell.key for cell in todo.cells))
+    watcher.advance("mlflow")
+
+
+def _start(spec: Pretraining, tracker: Tracker) -> None:
+    axes = spec.axes() | {"seed": spec.seed, "architecture": spec.architecture.name}
+    tracker.start(spec.key, run_name(spec), "pretraining", axes, spec.describe())
+
+
+def run_name(spec: Pretraining) -> str:
+    """How people call a pre-training."""
+    noise = spec.noise.name if spec.noise else "clean"
+    return f"{spec.method.name} {spec.source.name} {spec.size:,} {noise} seed {spec.seed}"
+
+
+def _fail(what: str, event: Event, watcher: Watcher, outcome: Outcome) -> None:
+    outcome.failures[what] = event.error
+    watcher.error(what, event.error)
+
+
+def _artifact_root(store: Store) -> str | None:
+    return str(Path(store.root) / "mlartifacts") if store.is_local else None
+
+
+@contextmanager
+def _sole_driver(study: Study, store: Store) -> Iterator[None]:
+    """The operating system drops this lock with its holder, however that ends."""
+    if not store.is_local:
+        yield
+        return
+    folder = report_folder(study, store)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "driver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = (folder / "driver.json").read_text() if (folder / "driver.json").exists() else ""
+        raise Busy(
+            f"another driver is running study '{study.name}' in {store.url} {holder}; "
+            "wait for it, or give --store another folder"
+        ) from None
+    try:
+        (folder / "driver.json").write_text(
+            json.dumps({"pid": os.getpid(), "host": platform.node()})
+        )
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,94 @@
+"""Where a study runs: what the driver asks of a site, and the site that is this process.
+
+A site turns work into a stream of events. The driver (``run.py``) only reads them, so it neither
+knows nor cares whether a cluster or a loop stands behind.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raystudy.kinds import Source
+from raystudy.spec import Pretraining
+from raystudy.stages.adapt import Unit, adapt
+from raystudy.stages.batches import local_batches
+from raystudy.stages.fabric import LocalFabric
+from raystudy.stages.index import index, select
+from raystudy.stages.pretrain import pretrain
+from raystudy.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to the piece of work called ``key``; ``waiting`` means nothing did."""
+
+    kind: Literal["progress", "done", "failed", "waiting"]
+    key: str = ""
+    step: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+class Site(ABC):
+    """A place that can do each stage's work. A failing piece is an event; the rest goes on."""
+
+    @abstractmethod
+    def index(self, sources: Sequence[Source]) -> Iterator[Event]: ...
+
+    @abstractmethod
+    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+        """Longest first is the caller's business: ``specs`` are started in the order given."""
+
+    @abstractmethod
+    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]: ...
+
+
+class InProcess(Site):
+    """One thing after the other in this process: for tests and for a debugger."""
+
+    def __init__(self, store: Store, checkpoint_interval_s: float = 30.0) -> None:
+        self.store = store
+        self.checkpoint_interval_s = checkpoint_interval_s
+
+    def index(self, sources: Sequence[Source]) -> Iterator[Event]:
+        for source in sources:
+            yield from _attempt(source.key, lambda source=source: index(source, self.store))
+
+    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+        for spec in specs:
+            told: deque[Event] = deque()
+
+            def work(spec: Pretraining = spec, told: deque[Event] = told) -> None:
+                selection = select(spec, self.store)
+                fabric = LocalFabric(
+                    self.store,
+                    spec.key,
+                    lambda key, step, metrics: told.append(Event("progress", key, step, metrics)),
+                    self.checkpoint_interval_s,
+                )
+                pretrain(
+                    spec, selection, lambda first: local_batches(spec, selection, first), fabric
+                )
+
+            end = list(_attempt(spec.key, work))
+            yield from told
+            yield from end
+
+    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
+        for unit in units:
+            yield from _attempt(unit.key, lambda unit=unit: adapt(unit, self.store))
+
+
+def _attempt(key: str, work) -> Iterator[Event]:  # noqa: ANN001
+    try:
+        work()
+    except Exception as error:
+        log.debug("%s failed", key, exc_info=True)
+        yield Event("failed", key, error=f"{type(error).__name__}: {error}")
+    else:
+        yield Event("done", key)

@@ -1,0 +1,88 @@
+"""Image views in torch: what a backbone sees in evaluation and in training.
+
+Shapes: B images, C channels, S pixels a side. Legend of suffixes: ``images_BxSxSxC`` are uint8 as
+they travel; ``views_BxCxSxS`` are float32 as a backbone takes them.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from raystudy.spec import Augmentation, Preprocessing
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def evaluation_view(images_BxSxSxC: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """The image as it is. (B, S, S, 3) uint8 → (B, 3, S, S) float32, channels last in memory."""
+    return _standardise(_to_float(images_BxSxSxC, preprocessing), preprocessing)
+
+
+def training_view(
+    images_BxSxSxC: Tensor,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+) -> Tensor:
+    """A random view of each image; same shapes as ``evaluation_view``."""
+    views = _to_float(images_BxSxSxC, preprocessing)
+    views = _affine(views, augmentation, generator)
+    if augmentation.low_resolution:
+        views = _low_resolution(views, augmentation.low_resolution, generator)
+    return _standardise(views, preprocessing)
+
+
+def _to_float(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    views = images.permute(0, 3, 1, 2).float().div_(255)
+    size = preprocessing.image_size
+    if views.shape[-1] != size or views.shape[-2] != size:
+        views = F.interpolate(views, (size, size), mode="bilinear", antialias=True)
+    # One grey channel is kept until the end: everything in between is three times cheaper.
+    return views.mean(1, keepdim=True) if preprocessing.grayscale else views
+
+
+def _standardise(views: Tensor, preprocessing: Preprocessing) -> Tensor:
+    if preprocessing.standardise == "image":
+        # The floor on the deviation keeps an empty image empty instead of amplifying its noise.
+        deviation, mean = torch.std_mean(views, dim=(1, 2, 3), keepdim=True)
+        views = (views - mean) / (deviation + 0.05)
+    else:
+        views = (views - views.new_tensor(IMAGENET_MEAN).view(1, -1, 1, 1)) / views.new_tensor(
+            IMAGENET_STD
+        ).view(1, -1, 1, 1)
+    return views.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _affine(views: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
+    if not (a.rotation_degrees or a.scale or a.shear or a.translation or a.flip):
+        return views
+    B = len(views)
+
+    def draw(half_width: float) -> Tensor:
+        return (torch.rand(B, generator=generator) * 2 - 1) * half_width
+
+    angle, scale = draw(math.radians(a.rotation_degrees)), 1 + draw(a.scale)
+    shear, shift_x, shift_y = draw(a.shear), draw(2 * a.translation), draw(2 * a.translation)
+    mirror = draw(1.0).sign() if a.flip else torch.ones(B)
+    matrix_Bx2x3 = torch.stack(
+        [
+            torch.stack([mirror * angle.cos() * scale, shear - angle.sin() * scale, shift_x], 1),
+            torch.stack([mirror * angle.sin() * scale, angle.cos() * scale, shift_y], 1),
+        ],
+        1,
+    ).to(views)
+    grid = F.affine_grid(matrix_Bx2x3, list(views.shape), align_corners=False)
+    return F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+
+
+def _low_resolution(views: Tensor, sides: tuple[int, int], generator: torch.Generator) -> Tensor:
+    # A handful of sides a batch, not one per image: each side is one resize of its share.
+    size, out = views.shape[-2:], []
+    for part in views.chunk(4):
+        side = int(torch.randint(sides[0], sides[1] + 1, (1,), generator=generator))
+        small = F.interpolate(part, (side, side), mode="bilinear", antialias=True)
+        out.append(F.interpolate(small, size, mode="bilinear"))
+    return torch.cat(out)
