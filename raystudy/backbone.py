@@ -26,7 +26,7 @@ class Objective(nn.Module):
     def forward(
         self, views: Sequence[Tensor], labels: Tensor, captions: Sequence[str]
     ) -> dict[str, Tensor]:
-        """``views`` is (N, 3, S, S) for each of the method's views. Scalars, ``loss`` among them."""
+        """``views`` holds (N, 3, S, S) for each of the method's views. Scalars, with ``loss``."""
         features = self.backbone(torch.cat(list(views))).chunk(len(views))
         return self.method.loss(self.parts, features, labels, captions)
 

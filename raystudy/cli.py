@@ -28,7 +28,9 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 WITH_OPTIONS: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
-File = Annotated[Path, typer.Argument(help="An experiment: a Python file with study(...) -> Study.")]
+File = Annotated[
+    Path, typer.Argument(help="An experiment: a Python file with study(...) -> Study.")
+]
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="RAYSTUDY_STORE", help="Folder or URL of all results.")
 ]
@@ -139,7 +141,9 @@ def report(
 def ui(
     store: StoreOption = "runs",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    host: Annotated[str, typer.Option(help="Loopback only, unless you say otherwise.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Loopback only, unless you say otherwise.")
+    ] = "127.0.0.1",
 ) -> None:
     """Open the MLflow pages of a store."""
     from raystudy.tracking import default_artifact_root
@@ -211,7 +215,7 @@ def _print_plan(todo: Any) -> None:
 def _check_architectures(study: Study) -> None:
     from raystudy.backbone import check_architecture
 
-    for architecture in {a for grid in study.grids for a in grid.architectures}:
+    for architecture in {a.key: a for g in study.grids for a in g.architectures}.values():
         check_architecture(architecture)
 
 

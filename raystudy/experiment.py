@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -43,7 +43,7 @@ class Experiment:
     options: tuple[Option, ...]
 
     def study(self, arguments: Sequence[str] = ()) -> Study:
-        """Call ``study`` with ``--name value`` or ``--name=value`` pairs. Raises ExperimentError."""
+        """``study`` called with ``--name value`` or ``--name=value``. Raises ExperimentError."""
         values = self._parse(arguments)
         try:
             study = self.function(**values)
@@ -111,7 +111,7 @@ def load(path: str | Path) -> Experiment:
             )
         annotation = hints.get(parameter.name, type(parameter.default))
         options.append(Option(parameter.name, annotation, parameter.default))
-    return Experiment(path, function, tuple(options))
+    return Experiment(path, cast(Callable[..., Study], function), tuple(options))
 
 
 def _one_line(error: ValidationError) -> str:

@@ -75,7 +75,7 @@ class Examples:
         return len(self.ids)
 
     def take(self, rows: Integers) -> Examples:
-        return Examples([self.ids[i] for i in rows], self.inputs[rows], self.labels[rows])
+        return Examples([self.ids[int(i)] for i in rows], self.inputs[rows], self.labels[rows])
 
 
 class Source(Spec, ABC):
@@ -91,6 +91,10 @@ class Source(Spec, ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise FileNotFoundError or ValueError, naming the way out, if it cannot be read."""
+
+    @abstractmethod
+    def known_size(self) -> int | None:
+        """How many examples it has, where that is known without reading any."""
 
     @abstractmethod
     def shards(self, folder: Path) -> Sequence[Path]:
@@ -113,9 +117,7 @@ class Noise(Spec, ABC):
         """The share of examples meant to be corrupted; the realised share is recorded."""
 
     @abstractmethod
-    def labels(
-        self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int
-    ) -> Integers:
+    def labels(self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int) -> Integers:
         """The labels as training sees them. Shape (N,)."""
 
 

@@ -52,7 +52,7 @@ class Ledger:
     def append(self, records: pl.DataFrame, predictions: pl.DataFrame) -> None:
         """Add finished cells. ``records`` has ``SCHEMA``; ``predictions`` has columns cell, split,
         id, label and logits (a list of C floats). Raises polars' SchemaError otherwise."""
-        records = records.select(SCHEMA.names()).cast(dict(SCHEMA))
+        records = records.select(SCHEMA.names()).cast(SCHEMA)  # pyright: ignore[reportArgumentType]
         name = digest(sorted(records["cell"].unique())) + ".parquet"
         for room, frame in (("predictions", predictions), ("records", records)):
             buffer = io.BytesIO()

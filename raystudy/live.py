@@ -80,15 +80,17 @@ def amount(task: Task) -> str:
 
 
 def rate(task: Task) -> str:
-    speed = task.finished_speed or task.speed
+    speed = task.completed / task.elapsed if task.elapsed else 0
     return f"{speed:,.1f}/s" if speed else "–/s"
 
 
 def time_left(task: Task) -> str:
     if task.finished:
         return "done"
-    seconds = task.time_remaining
-    return "starting" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+    if not task.completed or not task.elapsed:
+        return "starting"
+    seconds = (task.remaining or 0) * task.elapsed / task.completed
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
 
 
 class _Amount(ProgressColumn):

@@ -1,7 +1,7 @@
 """Label noise, pure in (example id, seed) and nested across rates.
 
 An example is corrupted when its own draw falls below the rate, and what it is corrupted *to* is a
-second draw of its own. So the examples corrupted at 0.3 are corrupted at 0.6 too, to the same label.
+second draw of its own. So what is corrupted at 0.3 is corrupted at 0.6 too, to the same label.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,7 @@ class Symmetric(Noise):
     def nominal_rate(self) -> float:
         return self.rate
 
-    def labels(
-        self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int
-    ) -> Integers:
+    def labels(self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int) -> Integers:
         """Raises ValueError for fewer than two classes: there is no other label to move to."""
         if num_classes < 2:
             raise ValueError(f"{self.name}: needs two classes or more, not {num_classes}")

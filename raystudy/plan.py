@@ -56,9 +56,7 @@ def plan(study: Study, store: Store) -> Plan:
     missing.sort(key=lambda p: -p.samples_seen * p.method.num_views)
     sources = list({p.source.key: p.source for p in pretrainings}.values())
     indexed = store.done_keys("sources")
-    missing_sources = {
-        p.source.key: p.source for p in missing if p.source.key not in indexed
-    }
+    missing_sources = {p.source.key: p.source for p in missing if p.source.key not in indexed}
     estimated_s, calibrated = _estimate(missing, missing_cells, pretrainings, store)
     return Plan(
         study=study,
@@ -77,22 +75,31 @@ def check(cells: Iterable[Cell]) -> None:
     """Everything that can be known to be wrong before any work starts."""
     sources: dict[str, Source] = {}
     tasks: dict[str, Any] = {}
+    largest: dict[str, int] = {}
     asked: set[tuple[str, int]] = set()
     for cell in cells:
         if isinstance(cell.backbone, Pretraining):
-            sources[cell.backbone.source.key] = cell.backbone.source
+            source = sources[cell.backbone.source.key] = cell.backbone.source
+            largest[source.key] = max(largest.get(source.key, 0), cell.backbone.size)
         tasks[cell.task.key] = cell.task
         if cell.shots is not None and cell.shots != FULL:
             asked.add((cell.task.key, cell.shots))
     for part in (*sources.values(), *tasks.values()):
         part.check()
+    for key, size in largest.items():
+        known = sources[key].known_size()
+        if known is not None and size > known:
+            raise ValueError(
+                f"Pretraining.size={size:,}: source '{sources[key].name}' has only {known:,} "
+                "examples; ask for at most that, or for a larger source"
+            )
     for key, shots in sorted(asked):
         counts = tasks[key].num_train()
         if shots > min(counts):
             name = tasks[key].class_names[list(counts).index(min(counts))]
             raise ValueError(
                 f"Grid.shots={shots}: class '{name}' of task '{tasks[key].name}' has only "
-                f"{min(counts)} training examples; ask for at most that, or for \"full\""
+                f'{min(counts)} training examples; ask for at most that, or for "full"'
             )
 
 
@@ -127,9 +134,7 @@ def _estimate(
     return estimate, bool(rates)
 
 
-def _measured_rates(
-    pretrainings: list[Pretraining], store: Store
-) -> dict[tuple[str, str], float]:
+def _measured_rates(pretrainings: list[Pretraining], store: Store) -> dict[tuple[str, str], float]:
     """Samples a second by method and architecture, of the runs already in the store."""
     finished = store.done_keys("pretrainings")
     totals: dict[tuple[str, str], list[float]] = {}
@@ -146,7 +151,5 @@ def _measured_cells(store: Store) -> dict[str, float]:
     records = Ledger(store).read()
     if records.is_empty():
         return {}
-    means = (
-        records.unique("cell").group_by("adaptation").agg(pl.col("seconds").mean()).iter_rows()
-    )
+    means = records.unique("cell").group_by("adaptation").agg(pl.col("seconds").mean()).iter_rows()
     return dict(means)

@@ -15,7 +15,8 @@ def uniform(seed: int, name: str, ids: Iterable[str]) -> NDArray[np.float64]:
     """One number in [0, 1) per id, independent across seeds and names. Shape (len(ids),)."""
     salt = xxh3_64_intdigest(f"{seed}/{name}".encode())
     hashes = [xxh3_64_intdigest(item.encode(), salt) for item in ids]
-    return (np.array(hashes, dtype=np.uint64) >> np.uint64(11)) * 2.0**-53
+    bits = np.array(hashes, dtype=np.uint64) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
 
 
 def number(seed: int, name: str, *item: int | str) -> int:

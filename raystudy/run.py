@@ -30,7 +30,7 @@ from raystudy.tracking import Tracker
 log = logging.getLogger(__name__)
 
 
-class Busy(RuntimeError):
+class BusyError(RuntimeError):
     """Another driver works on this study in this store."""
 
 
@@ -67,7 +67,7 @@ def run(
     """Compute what is missing of ``study``, then fit and report.
 
     ``open_site`` is called only if something is missing. Raises ValueError or FileNotFoundError for
-    what can never run, Busy if another driver is at it.
+    what can never run, BusyError if another driver is at it.
     """
     started = time.time()
     todo = plan(study, store)
@@ -141,6 +141,7 @@ def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | 
 def _compute(
     todo: Plan, site: Site, store: Store, tracker: Tracker, watcher: Watcher, outcome: Outcome
 ) -> None:
+    site.check(todo.missing_pretrainings)
     if todo.missing_sources:
         watcher.begin("sources", len(todo.missing_sources), "sources")
         names = {s.key: f"source {s.name}" for s in todo.missing_sources}
@@ -243,9 +244,7 @@ def _mirror(todo: Plan, store: Store, tracker: Tracker, watcher: Watcher) -> Non
     finished = store.done_keys("pretrainings")
     for spec in todo.pretrainings:
         if spec.key in finished and tracker.status(spec.key) != "FINISHED":
-            curve = json.loads(
-                (store.local("pretrainings", spec.key) / "curve.json").read_text()
-            )
+            curve = json.loads((store.local("pretrainings", spec.key) / "curve.json").read_text())
             _start(spec, tracker)
             tracker.log(spec.key, [(int(step), point) for step, point in curve])
             tracker.finish(spec.key, "FINISHED")
@@ -287,7 +286,7 @@ def _sole_driver(study: Study, store: Store) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         holder = (folder / "driver.json").read_text() if (folder / "driver.json").exists() else ""
-        raise Busy(
+        raise BusyError(
             f"another driver is running study '{study.name}' in {store.url} {holder}; "
             "wait for it, or give --store another folder"
         ) from None

@@ -42,7 +42,7 @@ class Architecture(Spec):
     """A timm image backbone and what it is fed."""
 
     name: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of ``timm.create_model``."""
     preprocessing: Preprocessing = Preprocessing()
 

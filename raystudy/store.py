@@ -130,6 +130,8 @@ class Store:
                 if not self.done(room, key):  # else another writer was first, with the same files
                     raise
             return
-        names = sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.name == MARKER)
+        names = sorted(
+            (p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.name == MARKER
+        )
         for file in names:
             self.fs.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")

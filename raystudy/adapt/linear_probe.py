@@ -1,7 +1,7 @@
 """Linear probe: logistic regression on frozen features."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -30,18 +30,17 @@ class LinearProbe(Adaptation):
         seed: int,
     ) -> Adapted:
         from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
         from threadpoolctl import threadpool_limits
 
-        scaler = StandardScaler().fit(train.inputs.astype(np.float64))
-        x = scaler.transform(train.inputs.astype(np.float64))
+        standardise = _standardiser(train.inputs)
+        x = standardise(train.inputs)
         # The L2 optimum lies in the span of the training rows: with fewer rows than features the
         # problem is solved exactly in those few dimensions.
         best_loss, best = np.inf, None
         with threadpool_limits(1):  # small problems: threads cost ten times what they bring
             basis_DxR = np.linalg.svd(x, full_matrices=False)[2].T
-            held_out = scaler.transform(validation.inputs.astype(np.float64)) @ basis_DxR
-            model = LogisticRegression(max_iter=self.max_iterations, warm_start=True)
+            held_out = standardise(validation.inputs) @ basis_DxR
+            model: Any = LogisticRegression(max_iter=self.max_iterations, warm_start=True)
             for strength in sorted(self.strengths):
                 model.set_params(C=strength).fit(x @ basis_DxR, train.labels)
                 head = (model.coef_.copy(), model.intercept_.copy(), model.classes_)
@@ -53,13 +52,26 @@ class LinearProbe(Adaptation):
         strength, head = best
 
         def predict(features: Floats) -> Floats:
-            z = scaler.transform(features.astype(np.float64)) @ basis_DxR
-            return _logits(z, *head, len(prompts)).astype(np.float32)
+            return _logits(standardise(features) @ basis_DxR, *head, len(prompts)).astype(
+                np.float32
+            )
 
         return Adapted(predict, {"C": strength}, num_tried=len(self.strengths))
 
 
-def _logits(x: Floats, coef: Floats, intercept: Floats, classes: Floats, num_classes: int) -> Floats:
+def _standardiser(features: Floats) -> Callable[[Floats], Floats]:
+    """Zero mean and unit deviation on ``features`` (N, D). A feature that hardly varies among a few
+    shots is scaled as if it varied a tenth as much as the others: it may be silent in the support
+    and loud elsewhere, and would drown the rest."""
+    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    floor = 0.1 * np.sqrt(np.mean(deviation**2)) + 1e-12
+    scale = np.maximum(deviation, floor)
+    return lambda x: (x.astype(np.float64) - mean) / scale
+
+
+def _logits(
+    x: Floats, coef: Floats, intercept: Floats, classes: Floats, num_classes: int
+) -> Floats:
     """(N, D) → (N, C); a class without a training example gets −∞-like logits."""
     scores = x @ coef.T + intercept
     if len(classes) == 2:  # scikit-learn keeps one row for two classes

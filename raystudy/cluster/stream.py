@@ -4,12 +4,13 @@ One row is one parcel and one block; blocks keep their order; the splitter deals
 So row i reaches worker i mod W, whatever finished first.
 """
 
-from functools import lru_cache
+import time
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 import ray.data
-from ray.data import DataContext, Dataset, ExecutionOptions
+from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionOptions
 from ray.train import DataConfig
 
 from raystudy.order import Parcel, parcels
@@ -20,35 +21,76 @@ from raystudy.store import Store
 
 STEPS_PER_PARCEL = 16
 LOADER_CPUS = 0.25
-LOADERS_PER_STREAM = 1
+TURN_S = 0.05
 
 
 def stream(runs: list[tuple[Pretraining, int]], num_workers: int, store_url: str) -> Dataset:
     """The decoded parcels that train ``runs`` (spec, first step) one after the other."""
     plan = list(parcels(runs, num_workers, STEPS_PER_PARCEL))
     specs = [spec for spec, _ in runs]
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.custom_execution_callback_classes = [Pace]  # pyright: ignore[reportAttributeAccessIssue]
+    # One block a parcel: blocks are what is dealt out. An actor loads them, because Ray ends idle
+    # task workers after a second and would start a new process for nearly every parcel.
+    rows = ray.data.from_items(
+        [{"parcel": i} for i in range(len(plan))], override_num_blocks=len(plan)
+    )
+    return rows.map_batches(
+        LoadParcel,
+        fn_constructor_args=(plan, specs, num_workers, store_url),
+        batch_size=1,
+        num_cpus=LOADER_CPUS,
+        compute=ActorPoolStrategy(size=1, max_tasks_in_flight_per_actor=4),
+    )
 
-    def load_parcel(row: dict[str, Any]) -> dict[str, Any]:
-        parcel = plan[int(row["id"][0])]
-        spec = specs[parcel.run]
-        loaded = load(parcel, spec, _selection(spec, store_url), num_workers)
+
+class LoadParcel:
+    """Row number → everything the parcel holds, decoded."""
+
+    def __init__(
+        self, plan: list[Parcel], specs: list[Pretraining], num_workers: int, store_url: str
+    ) -> None:
+        self._plan, self._specs, self._num_workers = plan, specs, num_workers
+        self._store = Store(store_url)
+        self._selected: tuple[int, Selection] | None = None
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        parcel = self._plan[int(rows["parcel"][0])]
+        loaded = load(parcel, self._specs[parcel.run], self._select(parcel.run), self._num_workers)
         captions = np.empty(1, dtype=object)
         captions[0] = loaded["captions"]
         return {
-            "parcel": np.array(
-                [[parcel.run, parcel.first_step, parcel.num_steps, parcel.worker]]
-            ),
+            "parcel": np.array([astuple(parcel)]),
             "images": np.asarray(loaded["images"])[None],
             "labels": np.asarray(loaded["labels"])[None],
             "captions": captions,
         }
 
-    context = DataContext.get_current()
-    context.target_max_block_size = 1  # every row its own block: blocks are what is dealt out
-    context.enable_progress_bars = False
-    return ray.data.range(len(plan), override_num_blocks=len(plan)).map_batches(
-        load_parcel, batch_size=1, num_cpus=LOADER_CPUS, concurrency=LOADERS_PER_STREAM
-    )
+    def _select(self, run: int) -> Selection:
+        if self._selected is None or self._selected[0] != run:
+            self._selected = run, select(self._specs[run], self._store)
+        return self._selected[1]
+
+
+class Pace:
+    """Lets the executor of Ray Data rest between two turns of its loop.
+
+    While workers have all they can hold, no task is in flight and the loop of Ray 2.60 waits for
+    nothing: it turns thousands of times a second and takes a core from the training it feeds.
+    """
+
+    def before_execution_starts(self, executor: Any) -> None:
+        pass
+
+    def on_execution_step(self, executor: Any) -> None:
+        time.sleep(TURN_S)
+
+    def after_execution_succeeds(self, executor: Any) -> None:
+        pass
+
+    def after_execution_fails(self, executor: Any, error: Exception) -> None:
+        pass
 
 
 def exact_order() -> DataConfig:
@@ -57,10 +99,4 @@ def exact_order() -> DataConfig:
 
 
 def parcel_of(row: dict[str, Any]) -> Parcel:
-    run, first_step, num_steps, worker = (int(v) for v in row["parcel"][0])
-    return Parcel(run, first_step, num_steps, worker)
-
-
-@lru_cache(maxsize=4)
-def _selection(spec: Pretraining, store_url: str) -> Selection:
-    return select(spec, Store(store_url))
+    return Parcel(*(int(v) for v in row["parcel"][0]))

@@ -25,7 +25,7 @@ from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch, unpack
 from raystudy.stages.fabric import Fabric, checkpoint_step
 from raystudy.stages.index import select
-from raystudy.stages.pretrain import Diverged, pretrain
+from raystudy.stages.pretrain import DivergedError, pretrain
 from raystudy.stages.site import Event
 from raystudy.store import Store
 
@@ -49,7 +49,7 @@ def train_lane(lane: Lane, board: Any, scratch: str) -> None:
     """Pre-train every spec of ``lane`` that is not done. Raises what Ray raises when the group
     fails more than ``max_failures`` times."""
 
-    def dataset():  # noqa: ANN202  (asked again at every restart of the group)
+    def dataset():
         store = Store(lane.store_url)
         runs = [
             (spec, checkpoint_step(store, spec.key))
@@ -115,7 +115,7 @@ def _work(config: dict[str, Any]) -> None:
     lane: Lane = config["lane"]
     torch.set_num_threads(lane.threads_per_worker)
     store = Store(lane.store_url)
-    shard = ray.train.get_dataset_shard("train")
+    shard: Any = ray.train.get_dataset_shard("train")
     rows = _Rows(iter(shard.iter_batches(batch_size=None, prefetch_batches=2)))
     remaining = [s for s in lane.specs if not store.done("pretrainings", s.key)]
     while (run := rows.next_run()) is not None:
@@ -125,7 +125,7 @@ def _work(config: dict[str, Any]) -> None:
         try:
             selection = select(spec, store)
             pretrain(spec, selection, rows.batches(run, spec, lane.num_workers), fabric)
-        except Diverged as error:  # every rank sees the same mean loss, so every rank is here
+        except DivergedError as error:  # every rank sees the same mean loss, so every rank is here
             event = Event("failed", spec.key, error=str(error))
         rows.drain(run)
         if fabric.rank == 0:

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 class Trial(tune.Trainable):
     """Adapts and evaluates one unit."""
 
-    def setup(self, config: dict[str, Any], units: list[Unit], store_url: str, threads: int) -> None:
+    def setup(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, config: dict[str, Any], units: list[Unit], store_url: str, threads: int
+    ) -> None:
         torch.set_num_threads(threads)
         self._units, self._store = units, Store(store_url)
 

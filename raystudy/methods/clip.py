@@ -95,7 +95,8 @@ class CLIP(Method):
     def _encode(self, parts: nn.ModuleDict, captions: Sequence[str]) -> Tensor:
         """N captions → (N, E), not normalised."""
         tokens_NxL = _tokenizer(self.context_length)(list(captions))
-        return parts["text"](tokens_NxL.to(parts["image_projection"].weight.device))
+        device = next(parts["image_projection"].parameters()).device
+        return parts["text"](tokens_NxL.to(device))
 
 
 def _scale(parts: nn.ModuleDict) -> Tensor:

@@ -135,6 +135,9 @@ class Glyphs(Source):
                 f"of script '{self.script}'; ask for at least {num_classes}"
             )
 
+    def known_size(self) -> int | None:
+        return self.num_examples
+
     def example(self, i: int) -> Glyph:
         """Example ``i``, a pure function of (script, image_size, seed, i)."""
         rng = generator(self.seed, f"glyphs/{self.script}", i)

@@ -75,6 +75,9 @@ class WebDataset(Source):
         if not any(self._folder.glob("*.tar")):
             raise FileNotFoundError(f"WebDataset.path={self.path}: no *.tar in it; {hint}")
 
+    def known_size(self) -> int | None:
+        return None
+
     def shards(self, folder: Path) -> Sequence[Path]:
         return sorted(self._folder.glob("*.tar"))
 

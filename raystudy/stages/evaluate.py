@@ -64,13 +64,17 @@ def evaluate(
     for f in fitted:
         started = time.perf_counter()
         logits = {s: f.adapted.predict(e.inputs) for s, e in splits.items()} if f.adapted else {}
-        axes = f.cell.axes() | facts | {
-            "cell": f.cell.key,
-            "num_train": f.num_train,
-            "chosen": json.dumps(dict(f.adapted.chosen) if f.adapted else {}),
-            "num_tried": f.adapted.num_tried if f.adapted else 0,
-            "seconds": f.seconds + time.perf_counter() - started,
-        }
+        axes = (
+            f.cell.axes()
+            | facts
+            | {
+                "cell": f.cell.key,
+                "num_train": f.num_train,
+                "chosen": json.dumps(dict(f.adapted.chosen) if f.adapted else {}),
+                "num_tried": f.adapted.num_tried if f.adapted else 0,
+                "seconds": f.seconds + time.perf_counter() - started,
+            }
+        )
         if not logits:  # that it cannot be done is a result too, and is not tried again
             records.append(axes | {"split": "none", "metric": "unsupported", "value": 1.0})
         for split, scores in logits.items():
@@ -84,11 +88,11 @@ def evaluate(
 
 def sealed_features(encoder: StoredEncoder, task: Task) -> dict[str, NDArray[np.float32]]:
     """Features of the test split and its shifts, to be kept beside the open ones."""
-    return {split: extract(encoder, e).inputs for split, e in _test_images(task).items()}
+    return {split: extract(encoder, e).inputs for split, e in _test_images(task).items()}  # pyright: ignore[reportArgumentType]
 
 
 def _open(cell: Cell, store: Store) -> dict[str, Examples]:
-    opened = _test_images(cell.task)
+    opened = _test_images(cell.task)  # pyright: ignore[reportArgumentType]
     if cell.adaptation.inputs == "images":
         return opened
     key = Features(backbone=cell.backbone, task=cell.task).key

@@ -78,7 +78,9 @@ class StoredEncoder(Encoder):
 
 def extract(encoder: StoredEncoder, images: Examples, batch_size: int = 128) -> Examples:
     """The same examples with features (N, D) float32 in place of images (N, H, W, 3) uint8."""
-    return replace(images, inputs=embed(encoder.frozen, images.inputs, encoder.preprocessing, batch_size))
+    return replace(
+        images, inputs=embed(encoder.frozen, images.inputs, encoder.preprocessing, batch_size)
+    )
 
 
 def embed(

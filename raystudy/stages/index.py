@@ -52,9 +52,7 @@ def index(source: Source, store: Store) -> None:
             json.dumps(
                 {
                     # Paths inside the artifact are relative: the store may move.
-                    "shards": [
-                        s.name if s.parent == folder else str(s.absolute()) for s in shards
-                    ],
+                    "shards": [s.name if s.parent == folder else str(s.absolute()) for s in shards],
                     "class_names": names,
                 }
             )
@@ -99,7 +97,7 @@ def select(spec: Pretraining, store: Store) -> Selection:
 
 
 @lru_cache(maxsize=8)
-def _read_index(folder: str):  # noqa: ANN202
+def _read_index(folder: str):
     described = json.loads((Path(folder) / "shards.json").read_text())
     shards = [Path(folder) / s for s in described["shards"]]  # an absolute path stays as it is
     return pq.read_table(Path(folder) / "index.parquet"), shards, tuple(described["class_names"])

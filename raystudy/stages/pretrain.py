@@ -25,7 +25,7 @@ NUM_CURVE_POINTS = 25
 Curve = list[tuple[int, dict[str, float]]]
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss is no longer finite: the run stops, the study goes on."""
 
 
@@ -39,7 +39,7 @@ def pretrain(
 
     ``batches(first_step)`` yields this worker's share of each global step from there on. A run that
     was interrupted goes on from its last checkpoint and ends with the same weights.
-    Raises Diverged.
+    Raises DivergedError.
     """
     started = time.perf_counter()
     objective = build_objective(spec, selection.num_classes)
@@ -67,7 +67,7 @@ def pretrain(
         if step % every == 0 or step == spec.num_steps:
             means = fabric.mean(metrics)
             if not math.isfinite(means["loss"]):
-                raise Diverged(f"loss is {means['loss']} at step {step} of {spec.num_steps}")
+                raise DivergedError(f"loss is {means['loss']} at step {step} of {spec.num_steps}")
             elapsed = time.perf_counter() - since
             point = means | {
                 "learning_rate": learning_rate,

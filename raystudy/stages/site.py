@@ -38,6 +38,10 @@ class Site(ABC):
     """A place that can do each stage's work. A failing piece is an event; the rest goes on."""
 
     @abstractmethod
+    def check(self, specs: Sequence[Pretraining]) -> None:
+        """Raise ValueError for what can never be placed here."""
+
+    @abstractmethod
     def index(self, sources: Sequence[Source]) -> Iterator[Event]: ...
 
     @abstractmethod
@@ -54,6 +58,9 @@ class InProcess(Site):
     def __init__(self, store: Store, checkpoint_interval_s: float = 30.0) -> None:
         self.store = store
         self.checkpoint_interval_s = checkpoint_interval_s
+
+    def check(self, specs: Sequence[Pretraining]) -> None:
+        """One process can do anything, in time."""
 
     def index(self, sources: Sequence[Source]) -> Iterator[Event]:
         for source in sources:
@@ -84,7 +91,7 @@ class InProcess(Site):
             yield from _attempt(unit.key, lambda unit=unit: adapt(unit, self.store))
 
 
-def _attempt(key: str, work) -> Iterator[Event]:  # noqa: ANN001
+def _attempt(key: str, work) -> Iterator[Event]:
     try:
         work()
     except Exception as error:

@@ -34,6 +34,10 @@ class NamedSource(Source):
         return self.label
 
     def check(self) -> None: ...
+
+    def known_size(self) -> int | None:
+        return None
+
     def shards(self, folder: Any) -> Sequence[Any]:
         raise NotImplementedError
 

@@ -1,0 +1,43 @@
+# Two commands: `make quickstart` and `make test`. Each sets everything up first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check lint ui clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+quickstart: $(READY) ## Run the whole quickstart study; its report opens in any browser
+	$(BIN)/raystudy run experiments/quickstart.py
+
+ui: $(READY) ## Serve the MLflow pages of the runs on this machine
+	$(BIN)/raystudy ui
+
+check: $(READY) lint ## Lint, types, floors, unit and property tests (minutes)
+	$(BIN)/pytest -m "not slow"
+
+test: $(READY) lint ## Everything, with a real Ray cluster, MLflow server and browser
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean: ## Remove the environment and every result
+	rm -rf $(VENV) runs
+
+# Bytecode is compiled once here: Ray starts many processes, and each would compile it anew.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	if command -v uv >/dev/null; then \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	touch $(READY)

@@ -1,0 +1,80 @@
+"""What Ray delivers is what the order says, for any number of workers. Real raylets, real tars."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raystudy.order import parcels, worker_chunks
+from raystudy.spec import Pretraining, Study
+from raystudy.stages.batches import load
+from raystudy.stages.index import index, select
+from raystudy.store import Store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    import ray
+
+    os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
+    ray.init(num_cpus=4, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_the_stream_is_the_order(
+    ray_here: None, study: Study, store: Store, num_workers: int
+) -> None:
+    import ray
+
+    from raystudy.cluster.stream import exact_order, parcel_of, stream
+
+    specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)][:2]
+    index(specs[0].source, store)
+    runs = [(specs[0], 0), (specs[1], 5)]
+    data = stream(runs, num_workers, store.url)
+    data.context.execution_options = exact_order()._get_execution_options("train")  # pyright: ignore[reportAttributeAccessIssue]
+
+    @ray.remote(num_cpus=0)
+    def read(shard: Any, worker: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(worker)
+        found = []
+        for row in shard.iter_batches(batch_size=None):
+            time.sleep(rng.uniform(0, 0.05))  # workers of uneven speed
+            found.append((parcel_of(row), np.array(row["images"][0]), np.array(row["labels"][0])))
+        return found
+
+    shards = data.streaming_split(num_workers, equal=True)
+    received = ray.get([read.remote(shard, i) for i, shard in enumerate(shards)])
+    expected = list(parcels(runs, num_workers, 16))
+    for worker, rows in enumerate(received):
+        mine = [p for p in expected if p.worker == worker]
+        assert [parcel for parcel, _, _ in rows] == mine
+        for parcel, images, labels in rows:
+            spec = specs[parcel.run]
+            here = load(parcel, spec, select(spec, store), num_workers)
+            assert np.array_equal(images, here["images"])
+            assert np.array_equal(labels, here["labels"])
+            chunks = len(worker_chunks(spec.budget, num_workers, worker))
+            assert images.shape[:2] == (parcel.num_steps, chunks * spec.budget.chunk_size)
+
+
+def test_more_workers_than_the_cluster_has_are_refused_at_once(
+    ray_here: None, study: Study, tmp_path: Path
+) -> None:
+    from raystudy.cluster.site import Placement, RaySite
+
+    specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)]
+    site = RaySite(Store(tmp_path), Placement(num_workers=2, use_gpu=True))
+    with pytest.raises(ValueError, match=r"2 workers need 2 GPU, the cluster has"):
+        site.check(specs)
+    with pytest.raises(ValueError, match="2 chunks a step cannot be shared evenly by 3 workers"):
+        RaySite(Store(tmp_path), Placement(num_workers=3)).check(specs)

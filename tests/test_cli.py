@@ -1,0 +1,120 @@
+"""The command line: quick answers, and one clear line for each mistake, before anything runs."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RAYSTUDY = str(Path(sys.executable).parent / "raystudy")
+QUICKSTART = "experiments/quickstart.py"
+SMALL = "tests/experiments/small.py"
+
+
+def raystudy(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RAYSTUDY, *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def test_help_and_plan_come_at_once(tmp_path: Path) -> None:
+    raystudy("--help")  # bytecode and disk caches
+    started = time.monotonic()
+    assert raystudy("--help").returncode == 0
+    assert raystudy("plan", QUICKSTART, "--store", str(tmp_path)).returncode == 0
+    assert time.monotonic() - started < 15  # seconds even on a machine that is busy
+
+
+def test_a_plan_says_what_will_run(tmp_path: Path) -> None:
+    plan = raystudy("plan", SMALL, "--store", str(tmp_path), "--seeds", "2")
+    assert "small: " in plan.stdout
+    assert "on 12 pre-trainings of 1 sources" in plan.stdout
+    assert not list(tmp_path.iterdir()), "a plan writes nothing"
+
+
+def test_options_are_listed() -> None:
+    listed = raystudy("plan", SMALL, "--options").stdout
+    assert "--seeds" in listed
+    assert "int" in listed
+
+
+PREAMBLE = (ROOT / SMALL).read_text()
+
+
+def wrong(old: str, new: str) -> str:
+    assert old in PREAMBLE
+    return PREAMBLE.replace(old, new)
+
+
+MISTAKES = {
+    "unknown field": (
+        wrong("sizes=sizes,", "sizes=sizes, shotz=(1,),"),
+        "Grid has no field 'shotz'; did you mean 'shots'?",
+    ),
+    "misspelt class in an import": (
+        wrong("import LinearProbe", "import LinerProbe"),
+        "did you mean 'LinearProbe'?",
+    ),
+    "misspelt class in the study": (
+        wrong("adaptations=(LinearProbe()", "adaptations=(LinearProb()"),
+        "did you mean: 'LinearProbe'?",
+    ),
+    "missing shard folder": (
+        wrong(
+            'Glyphs(script="latin", num_examples=300, image_size=16)', "WebDataset(path='nope')"
+        ).replace(
+            "import Glyphs", "import Glyphs\nfrom raystudy.sources.webdataset import WebDataset"
+        ),
+        "WebDataset.path=nope: no such folder",
+    ),
+    "too many shots": (
+        wrong('shots=(1, 5, "full")', "shots=(1, 500)"),
+        "Grid.shots=500: class 'digit zero' of task 'digits' has only 80 training examples",
+    ),
+    "an impossible size": (
+        wrong("num_examples=300", "num_examples=100"),
+        "Pretraining.size",
+    ),
+    "noise that a method never reads": (
+        wrong("methods=(Supervised(),)", "methods=(SimCLR(),)"),
+        "which SimCLR never reads",
+    ),
+    "a negative rate": (wrong("rate=0.5", "rate=-0.5"), "Symmetric.rate"),
+    "batches of broken chunks": (
+        wrong("chunk_size=8", "chunk_size=7"),
+        "Budget.batch_size=16 is not a multiple of chunk_size=7",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_line(mistake: str, tmp_path: Path) -> None:
+    text, expected = MISTAKES[mistake]
+    file = tmp_path / "experiment.py"
+    file.write_text(text)
+    result = raystudy("run", str(file), "--store", str(tmp_path / "runs"), cwd=tmp_path)
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert expected in result.stderr
+    assert "Traceback" not in result.stdout
+    assert not (tmp_path / "runs" / "sources").exists(), "nothing ran"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nowhere.py"], "nowhere.py: no such file"),
+        (["plan", QUICKSTART, "--sedes", "5"], "no option --sedes; did you mean --seeds?"),
+        (["plan", QUICKSTART, "--seeds", "many"], "--seeds='many'"),
+        (["plan", QUICKSTART, "--scale", "galaxy"], "--scale='galaxy'"),
+        (["plan", QUICKSTART, "--seeds"], "--seeds needs a value"),
+        (["plan", QUICKSTART, "--seeds", "0"], "Grid.seeds is empty"),
+        (["plan", QUICKSTART, "--store", "nonsense://x"], "give a folder or an fsspec URL"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(arguments: list[str], expected: str) -> None:
+    result = raystudy(*arguments)
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
