@@ -8,13 +8,14 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from raystudy.experiment import Experiment, ExperimentError, load
+from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.spec import Study
 from raystudy.store import Store
 
@@ -159,11 +160,17 @@ def main() -> None:
     logging.basicConfig(level=os.environ.get("RAYSTUDY_LOG", "WARNING"), format="%(message)s")
     try:
         app(standalone_mode=True)
+    except ValidationError as error:
+        _fail(one_line(error))
     except (ValueError, FileNotFoundError, RuntimeError, ConnectionError) as error:
         if os.environ.get("RAYSTUDY_DEBUG"):
             raise
-        err.print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[red]error:[/red] {_escape(message)}", soft_wrap=True)
+    sys.exit(2)
 
 
 def _study(file: Path, context: typer.Context, show_options: bool) -> Study:

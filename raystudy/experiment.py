@@ -48,7 +48,11 @@ class Experiment:
         try:
             study = self.function(**values)
         except ValidationError as error:
-            raise ExperimentError(f"{self.path}: {_one_line(error)}") from error
+            raise ExperimentError(f"{self.path}: {one_line(error)}") from error
+        except NameError as error:
+            near = difflib.get_close_matches(error.name, self.function.__globals__, 1)
+            hint = f"; did you mean: '{near[0]}'?" if near else ""
+            raise ExperimentError(f"{self.path}: {error}{hint}") from error
         except (ValueError, TypeError) as error:
             raise ExperimentError(f"{self.path}: {error}") from error
         if not isinstance(study, Study):
@@ -96,7 +100,7 @@ def load(path: str | Path) -> Experiment:
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        raise ExperimentError(f"{path}: {_one_line(error)}") from error
+        raise ExperimentError(f"{path}: {one_line(error)}") from error
     except (ImportError, SyntaxError, NameError) as error:
         raise ExperimentError(f"{path}: {error}{_nearest_class(error)}") from error
     function = getattr(module, "study", None)
@@ -114,7 +118,7 @@ def load(path: str | Path) -> Experiment:
     return Experiment(path, cast(Callable[..., Study], function), tuple(options))
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
     """The first complaint, with the field it is about."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
