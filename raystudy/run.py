@@ -91,8 +91,10 @@ def run(
 
 
 def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False) -> Path | None:
-    """Draw the report from the ledger, unless the same one is already drawn. None if empty."""
+    """Draw the report from the ledger, unless the same one is already drawn. None if there is no
+    pre-trained backbone to report on."""
     from raystudy.report.page import write_report
+    from raystudy.report.view import MissingCellsError
 
     records = Ledger(store).read(cell.key for cell in study.cells())
     if records.is_empty():
@@ -107,7 +109,11 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
     if drawn == content and not force:
         return page
     watcher.begin("report", 1, "page")
-    write_report(study, records, folder, facts(study, store, records))
+    try:
+        write_report(study, records, folder, facts(study, store, records))
+    except MissingCellsError as error:
+        log.warning("no report yet: %s", error)
+        return None
     stamp.write_text(json.dumps(content))
     watcher.advance("report")
     return page

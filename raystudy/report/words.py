@@ -12,10 +12,14 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """Mean and 95 % interval of a row of ``seed_means``: "86.1 % (84.0 to 88.2)"."""
+    """Mean and 95 % interval of a row of ``seed_means``: "86.1 % (84.0 to 88.2)".
+
+    Student's interval knows nothing of the ends of the scale, so it is cut there.
+    """
     if row["low"] is None:
         return percent(row["accuracy"])
-    return f"{percent(row['accuracy'])} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    low, high = max(0.0, row["low"]), min(1.0, row["high"])
+    return f"{percent(row['accuracy'])} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def plus_minus(row: Mapping[str, Any]) -> str:
