@@ -79,12 +79,14 @@ def study(seeds: int = 3, scale: Literal["laptop", "tiny"] = "laptop") -> Study:
         grids=(
             pretrained,
             but(sources=(latin,), noises=(Symmetric(rate=0.3), Symmetric(rate=0.6))),
-            but(sources=(latin,), methods=(CLIP(), SimCLR()), sizes=(largest,)),
+            but(sources=(latin,), sizes=(largest,), adaptations=(finetune, ZeroShot())),
             but(
+                methods=(CLIP(), SimCLR()),
                 sources=(latin,),
-                methods=(Supervised(), CLIP(), SimCLR()),
                 sizes=(largest,),
-                adaptations=(finetune, ZeroShot()),
+                # Contrast lives on the other examples of the batch.
+                budget=Budget(epochs=2, batch_size=64, chunk_size=32),
+                adaptations=(probe, finetune, ZeroShot()),
             ),
             but(methods=(), adaptations=(probe, finetune)),
         ),

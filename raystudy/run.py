@@ -285,21 +285,20 @@ def _sole_driver(study: Study, store: Store) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    folder = report_folder(study, store)
+    folder = Path(store.root) / "drivers"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "driver.lock")
+    note = folder / f"{study.name}.json"
+    lock = FileLock(note.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = (folder / "driver.json").read_text() if (folder / "driver.json").exists() else ""
+        holder = note.read_text() if note.exists() else ""
         raise BusyError(
             f"another driver is running study '{study.name}' in {store.url} {holder}; "
             "wait for it, or give --store another folder"
         ) from None
     try:
-        (folder / "driver.json").write_text(
-            json.dumps({"pid": os.getpid(), "host": platform.node()})
-        )
+        note.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
         yield
     finally:
         lock.release()

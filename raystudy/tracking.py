@@ -50,7 +50,10 @@ ERROR = "raystudy.error"
 INTERRUPTED = "raystudy.interrupted"
 DOWNSTREAM = ["backbone", "task", "adaptation", "seed"]
 AXES = ["method", "source", "size", "noise", "noise_rate", "realised_noise", "architecture"]
-NAME = "{adaptation} on {task} · {method} {source} {size} {noise} {noise_rate} · seed {seed}"
+NAME = "{adaptation} on {task} · {method} {source} {size} {noise} · seed {seed}"
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's page as one of training runs, with their metrics, not of traces of an assistant."""
 
 SEARCH_PAGE = 1000
 METRICS_PER_BATCH = 900  # of the 1,000 entities MLflow takes at once; the rest is for tags
@@ -255,7 +258,7 @@ class Tracker:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             location = f"{artifact_root}/{name}" if artifact_root else None
-            return self._client.create_experiment(name, location)
+            return self._client.create_experiment(name, location, EXPERIMENT_TAGS)
         if experiment.lifecycle_stage == "deleted":
             logger.warning("the MLflow experiment '%s' had been deleted; it is restored", name)
             self._client.restore_experiment(experiment.experiment_id)
