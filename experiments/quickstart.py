@@ -52,7 +52,7 @@ def study(seeds: int = 3, scale: Literal["laptop", "tiny"] = "laptop") -> Study:
     )
     digits, probe = Digits(), LinearProbe()
     finetune = FineTune(
-        learning_rates=(3e-3,), num_steps=20 if tiny else 60, augmentation=GENTLE_VIEWS
+        learning_rates=(3e-3,), num_steps=20 if tiny else 40, augmentation=GENTLE_VIEWS
     )
     every_seed = tuple(range(seeds))
 

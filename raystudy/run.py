@@ -23,7 +23,8 @@ from raystudy.ledger import Ledger
 from raystudy.plan import Plan, plan
 from raystudy.spec import Pretraining, Study
 from raystudy.stages.adapt import Unit, units
-from raystudy.stages.site import Event, Site
+from raystudy.stages.event import Event
+from raystudy.stages.site import Site
 from raystudy.store import Store
 from raystudy.tracking import Tracker
 

@@ -53,7 +53,7 @@ AXES = ["method", "source", "size", "noise", "noise_rate", "realised_noise", "ar
 NAME = "{adaptation} on {task} · {method} {source} {size} {noise} · seed {seed}"
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens MLflow's page as one of training runs, with their metrics, not of traces of an assistant."""
+"""Opens MLflow's page as one of training runs and their metrics, not of an assistant's traces."""
 
 SEARCH_PAGE = 1000
 METRICS_PER_BATCH = 900  # of the 1,000 entities MLflow takes at once; the rest is for tags

@@ -2,7 +2,7 @@
 
 import ray
 
-from raystudy.stages.site import Event
+from raystudy.stages.event import Event
 
 
 @ray.remote(num_cpus=0)

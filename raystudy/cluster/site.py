@@ -20,8 +20,9 @@ from raystudy.kinds import Source
 from raystudy.order import worker_chunks
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit
+from raystudy.stages.event import Event
 from raystudy.stages.index import index
-from raystudy.stages.site import Event, Site
+from raystudy.stages.site import Site
 from raystudy.store import Store
 
 POLL_S = 0.25

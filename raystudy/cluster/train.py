@@ -23,10 +23,10 @@ from raystudy.cluster.stream import exact_order, parcel_of, stream
 from raystudy.order import Parcel
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch, unpack
+from raystudy.stages.event import Event
 from raystudy.stages.fabric import Fabric, checkpoint_step
 from raystudy.stages.index import select
 from raystudy.stages.pretrain import DivergedError, pretrain
-from raystudy.stages.site import Event
 from raystudy.store import Store
 
 

@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune import Callback, RunConfig, TuneConfig
 
 from raystudy.stages.adapt import Unit, adapt
-from raystudy.stages.site import Event
+from raystudy.stages.event import Event
 from raystudy.store import Store
 
 log = logging.getLogger(__name__)

@@ -7,31 +7,19 @@ knows nor cares whether a cluster or a loop stands behind.
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 from raystudy.kinds import Source
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit, adapt
 from raystudy.stages.batches import local_batches
+from raystudy.stages.event import Event
 from raystudy.stages.fabric import LocalFabric
 from raystudy.stages.index import index, select
 from raystudy.stages.pretrain import pretrain
 from raystudy.store import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something happened to the piece of work called ``key``; ``waiting`` means nothing did."""
-
-    kind: Literal["progress", "done", "failed", "waiting"]
-    key: str = ""
-    step: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""
 
 
 class Site(ABC):
