@@ -78,7 +78,8 @@ def study(seeds: int = 3, scale: Literal["laptop", "tiny"] = "laptop") -> Study:
         title="Which pre-training data teaches a small network to read handwriting?",
         grids=(
             pretrained,
-            but(sources=(latin,), noises=(Symmetric(rate=0.3), Symmetric(rate=0.6))),
+            but(sources=(latin,), noises=(Symmetric(rate=0.6),)),
+            but(sources=(latin,), noises=(Symmetric(rate=0.3),), sizes=sizes[::2]),
             but(sources=(latin,), sizes=(largest,), adaptations=(finetune, ZeroShot())),
             but(
                 methods=(CLIP(), SimCLR()),

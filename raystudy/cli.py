@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
@@ -60,7 +61,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Workers that share a pre-training.")] = 1,
     lanes: Annotated[int, typer.Option(min=0, help="Pre-trainings side by side; 0: as fits.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads of each worker.")] = 1,
-    gpu: Annotated[bool, typer.Option(help="Give each worker a GPU.")] = False,
+    gpu: Annotated[bool, typer.Option(help="Give each pre-training worker a GPU.")] = False,
     address: Annotated[
         str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; default: this machine.")
     ] = None,
@@ -169,7 +170,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    err.print(f"[red]error:[/red] {_escape(message)}", soft_wrap=True)
+    err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
     sys.exit(2)
 
 
@@ -184,7 +185,7 @@ def _study(file: Path, context: typer.Context, show_options: bool) -> Study:
 def _print_options(experiment: Experiment) -> None:
     table = Table("option", "type", "default", box=None, pad_edge=False)
     for option in experiment.options:
-        table.add_row(option.flag, _escape(option.type_name), str(option.default))
+        table.add_row(option.flag, escape(option.type_name), str(option.default))
     out.print(table)
 
 
@@ -240,10 +241,6 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 if __name__ == "__main__":

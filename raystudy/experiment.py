@@ -50,7 +50,7 @@ class Experiment:
         except ValidationError as error:
             raise ExperimentError(f"{self.path}: {one_line(error)}") from error
         except NameError as error:
-            near = difflib.get_close_matches(error.name, self.function.__globals__, 1)
+            near = difflib.get_close_matches(error.name or "", self.function.__globals__, 1)
             hint = f"; did you mean: '{near[0]}'?" if near else ""
             raise ExperimentError(f"{self.path}: {error}{hint}") from error
         except (ValueError, TypeError) as error:

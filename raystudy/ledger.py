@@ -82,7 +82,9 @@ class Ledger:
         return set() if frame is None else set(frame["cell"].unique())
 
     def _frame(self, room: str, columns: list[str] | None = None) -> pl.DataFrame | None:
-        files = sorted(self.store.fs.glob(self.store.path("ledger", room, "*.parquet")))
+        # A file of predictions without its records is what a kill left behind: it does not count.
+        files = sorted(self.store.fs.glob(self.store.path("ledger", "records", "*.parquet")))
+        files = [self.store.path("ledger", room, f.rsplit("/", 1)[-1]) for f in files]
         if not files:
             return None
         if self.store.is_local:

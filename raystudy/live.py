@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -58,7 +59,7 @@ class LiveTable:
     def error(self, what: str, message: str) -> None:
         if message not in self._told:
             self._told.add(message)
-            self._console.print(f"[red]failed:[/red] {what}: {message}", markup=True)
+            self._console.print(f"[red]failed:[/red] {escape(what)}: {escape(message)}")
 
     def refresh(self) -> None:
         if self._console.is_terminal:

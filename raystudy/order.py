@@ -6,7 +6,7 @@ make a global batch. A position is therefore a step number, and a resumed or res
 from there exactly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,13 +58,15 @@ def worker_chunks(budget: Budget, num_workers: int, worker: int) -> range:
 
 
 def parcels(
-    runs: list[tuple[Pretraining, int]], num_workers: int, steps_per_parcel: int = 8
+    runs: Mapping[int, int], specs: Sequence[Pretraining], num_workers: int, steps_per_parcel: int
 ) -> Iterator[Parcel]:
-    """The stream that trains ``runs`` (spec, first step) one after the other, worker by worker."""
-    for i, (spec, first) in enumerate(runs):
-        for step in range(first, spec.num_steps, steps_per_parcel):
+    """The stream that trains ``runs`` (index in ``specs`` → first step) one after the other,
+    worker by worker."""
+    for run, first in runs.items():
+        num_steps = specs[run].num_steps
+        for step in range(first, num_steps, steps_per_parcel):
             for worker in range(num_workers):
-                yield Parcel(i, step, min(steps_per_parcel, spec.num_steps - step), worker)
+                yield Parcel(run, step, min(steps_per_parcel, num_steps - step), worker)
 
 
 @lru_cache(maxsize=8)

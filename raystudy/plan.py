@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from raystudy.key import difference
 from raystudy.kinds import Source
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Cell, Initialisation, Pretraining, Study
@@ -76,6 +77,7 @@ def check(cells: Iterable[Cell]) -> None:
     sources: dict[str, Source] = {}
     tasks: dict[str, Any] = {}
     largest: dict[str, int] = {}
+    looks: dict[tuple[Any, ...], Cell] = {}
     asked: set[tuple[str, int]] = set()
     for cell in cells:
         if isinstance(cell.backbone, Pretraining):
@@ -84,6 +86,13 @@ def check(cells: Iterable[Cell]) -> None:
         tasks[cell.task.key] = cell.task
         if cell.shots is not None and cell.shots != FULL:
             asked.add((cell.task.key, cell.shots))
+        twin = looks.setdefault(tuple(cell.axes().values()), cell)
+        if twin.key != cell.key:
+            fields = "; ".join(difference(twin.describe(), cell.describe()))
+            raise ValueError(
+                f"two cells of {cell.adaptation.name} on {cell.task.name} look the same in every "
+                f"table but differ in {fields}; ask for them in two studies"
+            )
     for part in (*sources.values(), *tasks.values()):
         part.check()
     for key, size in largest.items():

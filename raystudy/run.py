@@ -53,7 +53,7 @@ class Outcome:
 
     plan: Plan
     failures: dict[str, str] = field(default_factory=dict)
-    """Title of a piece of work → why it failed."""
+    """Key of a piece of work → what it was and why it failed."""
     report: Path | None = None
     seconds: float = 0.0
 
@@ -220,29 +220,33 @@ def _follow_samples(
 def _track(
     events: Iterator[Event], specs: dict[str, Pretraining], tracker: Tracker
 ) -> Iterator[Event]:
-    """Log what passes by: curves as they grow, one batch a moment."""
+    """Log what passes by: curves as they grow, one batch a moment. MLflow mirrors the study and
+    must not end it: once it fails it is left alone, and brought up to the store at the end."""
     waiting: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    open_runs: set[str] = set()
+    started: set[str] = set()
+    alive = True
 
-    def flush() -> None:
+    def note(event: Event) -> None:
+        if event.kind != "waiting" and event.key not in started:
+            started.add(event.key)
+            _start(specs[event.key], tracker)
+        if event.kind == "progress":
+            waiting.setdefault(event.key, []).append((event.step, dict(event.metrics)))
+            return
         for key, points in waiting.items():
             tracker.log(key, points)
         waiting.clear()
+        if event.kind in ("done", "failed"):
+            status = "FINISHED" if event.kind == "done" else "FAILED"
+            tracker.finish(event.key, status, event.error)
 
     for event in events:
-        if event.kind in ("progress", "done", "failed") and event.key not in open_runs:
-            open_runs.add(event.key)
-            _start(specs[event.key], tracker)
-        match event.kind:
-            case "progress":
-                waiting.setdefault(event.key, []).append((event.step, dict(event.metrics)))
-            case "done" | "failed":
-                flush()
-                tracker.finish(
-                    event.key, "FINISHED" if event.kind == "done" else "FAILED", event.error
-                )
-            case "waiting":
-                flush()
+        if alive:
+            try:
+                note(event)
+            except Exception as error:
+                alive = False
+                log.warning("MLflow fails, the study goes on without it: %s", error)
         yield event
 
 
@@ -272,7 +276,7 @@ def run_name(spec: Pretraining) -> str:
 
 
 def _fail(what: str, event: Event, watcher: Watcher, outcome: Outcome) -> None:
-    outcome.failures[what] = event.error
+    outcome.failures[event.key] = f"{what}: {event.error}"
     watcher.error(what, event.error)
 
 

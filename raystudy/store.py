@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +33,7 @@ class Store:
         if not urlsplit(text).scheme:
             text = str(Path(text).resolve())
         try:
-            self.fs, self.root = fsspec.core.url_to_fs(text)
+            self.fs, self.root = fsspec.core.url_to_fs(text, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise ValueError(f"store {text!r}: {error}; give a folder or an fsspec URL") from error
         self.is_local = self.fs.protocol in ("file", ("file", "local"))
@@ -116,10 +116,12 @@ class Store:
             return None
 
     def remove(self, *parts: str) -> None:
-        if self.fs.exists(self.path(*parts)):
+        with suppress(FileNotFoundError):
             self.fs.rm(self.path(*parts), recursive=True)
 
     def _publish(self, folder: Path, room: str, key: str) -> None:
+        if self.done(room, key):  # another writer was first, with the same files
+            return
         target = self.path(room, key)
         if self.is_local:
             shutil.rmtree(target, ignore_errors=True)
@@ -127,7 +129,7 @@ class Store:
             try:
                 folder.rename(target)
             except OSError:
-                if not self.done(room, key):  # else another writer was first, with the same files
+                if not self.done(room, key):
                     raise
             return
         names = sorted(

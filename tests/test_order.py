@@ -34,7 +34,7 @@ def spec(size: int, budget: Budget, seed: int) -> Pretraining:
 def delivered(p: Pretraining, first: int, num_workers: int, per_parcel: int) -> dict[int, list]:
     """Step → chunk → rows, as the workers of a stream receive them."""
     seen: dict[int, list] = {}
-    for parcel in parcels([(p, first)], num_workers, per_parcel):
+    for parcel in parcels({0: first}, [p], num_workers, per_parcel):
         for step in range(parcel.first_step, parcel.first_step + parcel.num_steps):
             rows = step_rows(p.size, p.budget, p.seed, step)
             for chunk in worker_chunks(p.budget, num_workers, parcel.worker):
@@ -77,7 +77,7 @@ def test_epochs_and_seeds_differ() -> None:
 
 def test_rows_of_the_stream_go_round_the_workers() -> None:
     p = spec(640, Budget(), 0)
-    stream = list(parcels([(p, 0), (p, 4)], 2, 8))
+    stream = list(parcels({0: 0, 1: 4}, [p, p], 2, 8))
     assert [parcel.worker for parcel in stream] == [0, 1] * (len(stream) // 2)
     assert stream[-1] == Parcel(run=1, first_step=4, num_steps=6, worker=1)
 

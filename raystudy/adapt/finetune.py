@@ -23,7 +23,7 @@ class FineTune(Adaptation):
 
     inputs: ClassVar[Literal["features", "images"]] = "images"
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3,)
-    num_steps: Positive = 100
+    num_steps: Annotated[int, Field(ge=2)] = 100
     batch_size: Positive = 32
     weight_decay: float = 0.05
     warmup_fraction: Rate = 0.1
@@ -83,12 +83,13 @@ class FineTune(Adaptation):
             optimiser,
             rate,
             total_steps=self.num_steps,
-            pct_start=max(self.warmup_fraction, 1.5 / self.num_steps),
+            pct_start=min(1.0, max(self.warmup_fraction, 1.5 / self.num_steps)),
             cycle_momentum=False,
         )
         images, labels = torch.from_numpy(train.inputs), torch.from_numpy(train.labels)
         views = torch.Generator().manual_seed(number(seed, "fine-tune/views"))
-        for rows in self._batches(len(train), seed):
+        for step, rows in enumerate(self._batches(len(train), seed)):
+            torch.manual_seed(number(seed, "fine-tune/model", step))  # dropout and its like
             x = training_view(images[rows], encoder.preprocessing, self.augmentation, views)
             cross_entropy(model(x), labels[rows]).backward()
             optimiser.step()

@@ -13,7 +13,7 @@ class LinearProbe(Adaptation):
     strength of its L2 penalty is the one with the least validation loss among ``strengths``."""
 
     inputs: ClassVar[Literal["features", "images"]] = "features"
-    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)
+    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     """scikit-learn's C: larger is weaker regularisation."""
     max_iterations: int = 500
 

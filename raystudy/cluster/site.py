@@ -17,11 +17,12 @@ from raystudy.cluster.board import Board
 from raystudy.cluster.train import Lane, train_lane
 from raystudy.cluster.tune import adapt_units
 from raystudy.kinds import Source
+from raystudy.ledger import Ledger
 from raystudy.order import worker_chunks
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
-from raystudy.stages.index import index
+from raystudy.stages.index import index, select
 from raystudy.stages.site import Site
 from raystudy.store import Store
 
@@ -99,10 +100,13 @@ class RaySite(Site):
                     ray.get(ref)
                     yield Event("done", key)
                 except RayTaskError as error:
-                    yield Event("failed", key, error=_first_line(error.cause))
+                    yield Event("failed", key, error=_reason(error.cause))
             yield Event("waiting")
 
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+        # What cannot be selected would end the stream of a whole lane: find it first.
+        specs, refused = _selectable(specs, self.store)
+        yield from refused
         lanes = [
             Lane(
                 name=f"lane-{i}",
@@ -115,11 +119,13 @@ class RaySite(Site):
                 checkpoint_interval_s=self.placement.checkpoint_interval_s,
             )
             for i, part in enumerate(balance(specs, self.num_lanes(len(specs))))
+            if part
         ]
+        done = self.store.done_keys
         jobs = [
             (f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in lanes
         ]
-        yield from self._watch(jobs, {s.key for s in specs})
+        yield from self._watch(jobs, {s.key for s in specs}, lambda: done("pretrainings"))
 
     def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
         cores = int(ray.cluster_resources().get("CPU", 1))
@@ -132,10 +138,14 @@ class RaySite(Site):
                 self._scratch,
                 concurrency=max(1, cores),
                 threads=self.placement.threads_per_worker,
-                resources={"CPU": 1},
+                resources={"CPU": min(self.placement.threads_per_worker, cores)},
             )
 
-        yield from self._watch([("the grid", work)], {u.key for u in units})
+        def done() -> set[str]:
+            cells = Ledger(self.store).cells()
+            return {u.key for u in units if all(c.key in cells for c in u.cells)}
+
+        yield from self._watch([("the grid", work)], {u.key for u in units}, done)
 
     def check(self, specs: Sequence[Pretraining]) -> None:
         """Refuse at once what can never be placed. Raises ValueError."""
@@ -160,8 +170,14 @@ class RaySite(Site):
     def _train(self, lane: Lane) -> None:
         train_lane(lane, self._board, self._scratch)
 
-    def _watch(self, jobs: list[tuple[str, Callable[[], None]]], keys: set[str]) -> Iterator[Event]:
-        """Run ``jobs`` in threads and pass on what workers pin, until every job has ended."""
+    def _watch(
+        self,
+        jobs: list[tuple[str, Callable[[], None]]],
+        keys: set[str],
+        done: Callable[[], set[str]],
+    ) -> Iterator[Event]:
+        """Run ``jobs`` in threads and pass on what workers pin, until every job has ended. Of what
+        nobody pinned, ``done`` (the store's word) tells which keys are finished all the same."""
         errors: list[tuple[str, BaseException]] = []
 
         def guarded(name: str, job: Callable[[], None]) -> None:
@@ -183,9 +199,13 @@ class RaySite(Site):
                     keys.discard(event.key)
                 yield event
             yield Event("waiting")
-        reason = "; ".join(f"{name}: {_first_line(e)}" for name, e in errors)
+        reason = "; ".join(f"{name}: {_reason(e)}" for name, e in errors)
+        finished = done() if keys else set()
         for key in keys:
-            yield Event("failed", key, error=reason or "its worker group ended without it")
+            if key in finished:
+                yield Event("done", key)
+            else:
+                yield Event("failed", key, error=reason or "its worker group ended without it")
 
 
 def balance(specs: Sequence[Pretraining], num_lanes: int) -> list[list[Pretraining]]:
@@ -199,5 +219,22 @@ def balance(specs: Sequence[Pretraining], num_lanes: int) -> list[list[Pretraini
     return lanes
 
 
-def _first_line(error: Any) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def _selectable(
+    specs: Sequence[Pretraining], store: Store
+) -> tuple[list[Pretraining], list[Event]]:
+    good, refused = [], []
+    for spec in specs:
+        try:
+            select(spec, store)
+            good.append(spec)
+        except ValueError as error:
+            refused.append(Event("failed", spec.key, error=str(error)))
+    return good, refused
+
+
+def _reason(error: Any) -> str:
+    """One line: what a worker died of, where Ray tells, and not that something died."""
+    workers = getattr(error, "worker_failures", None)
+    cause = next(iter(workers.values())) if workers else error
+    lines = [line for line in str(cause).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[-1] if workers else lines[0]}"

@@ -5,6 +5,7 @@ So row i reaches worker i mod W, whatever finished first.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -22,12 +23,16 @@ from raystudy.store import Store
 STEPS_PER_PARCEL = 16
 LOADER_CPUS = 0.25
 TURN_S = 0.05
+NOTHING = -1
 
 
-def stream(runs: list[tuple[Pretraining, int]], num_workers: int, store_url: str) -> Dataset:
-    """The decoded parcels that train ``runs`` (spec, first step) one after the other."""
-    plan = list(parcels(runs, num_workers, STEPS_PER_PARCEL))
-    specs = [spec for spec, _ in runs]
+def stream(
+    runs: Mapping[int, int], specs: Sequence[Pretraining], num_workers: int, store_url: str
+) -> Dataset:
+    """The decoded parcels that train ``runs`` (index in ``specs`` → first step) one after the
+    other. Without a run, each worker gets one parcel of nothing: Ray streams no empty set."""
+    plan = list(parcels(runs, specs, num_workers, STEPS_PER_PARCEL))
+    plan = plan or [Parcel(NOTHING, 0, 0, worker) for worker in range(num_workers)]
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.custom_execution_callback_classes = [Pace]  # pyright: ignore[reportAttributeAccessIssue]
@@ -49,7 +54,7 @@ class LoadParcel:
     """Row number → everything the parcel holds, decoded."""
 
     def __init__(
-        self, plan: list[Parcel], specs: list[Pretraining], num_workers: int, store_url: str
+        self, plan: list[Parcel], specs: Sequence[Pretraining], num_workers: int, store_url: str
     ) -> None:
         self._plan, self._specs, self._num_workers = plan, specs, num_workers
         self._store = Store(store_url)
@@ -57,6 +62,8 @@ class LoadParcel:
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         parcel = self._plan[int(rows["parcel"][0])]
+        if parcel.run == NOTHING:
+            return {"parcel": np.array([astuple(parcel)])}
         loaded = load(parcel, self._specs[parcel.run], self._select(parcel.run), self._num_workers)
         captions = np.empty(1, dtype=object)
         captions[0] = loaded["captions"]

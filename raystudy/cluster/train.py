@@ -19,7 +19,7 @@ from ray.train.torch import TorchTrainer, get_device
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raystudy.cluster.stream import exact_order, parcel_of, stream
+from raystudy.cluster.stream import NOTHING, exact_order, parcel_of, stream
 from raystudy.order import Parcel
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch, unpack
@@ -51,12 +51,12 @@ def train_lane(lane: Lane, board: Any, scratch: str) -> None:
 
     def dataset():
         store = Store(lane.store_url)
-        runs = [
-            (spec, checkpoint_step(store, spec.key))
-            for spec in lane.specs
+        runs = {
+            i: checkpoint_step(store, spec.key)
+            for i, spec in enumerate(lane.specs)
             if not store.done("pretrainings", spec.key)
-        ]
-        return stream(runs, lane.num_workers, lane.store_url)
+        }
+        return stream(runs, lane.specs, lane.num_workers, lane.store_url)
 
     TorchTrainer(
         _work,
@@ -117,14 +117,14 @@ def _work(config: dict[str, Any]) -> None:
     store = Store(lane.store_url)
     shard: Any = ray.train.get_dataset_shard("train")
     rows = _Rows(iter(shard.iter_batches(batch_size=None, prefetch_batches=2)))
-    remaining = [s for s in lane.specs if not store.done("pretrainings", s.key)]
     while (run := rows.next_run()) is not None:
-        spec = remaining[run]
+        spec = lane.specs[run]
         fabric = RayFabric(store, spec.key, lane.checkpoint_interval_s, config["board"])
         event = Event("done", spec.key)
         try:
             selection = select(spec, store)
-            pretrain(spec, selection, rows.batches(run, spec, lane.num_workers), fabric)
+            batches = rows.batches(run, spec, fabric.num_workers, fabric.rank)
+            pretrain(spec, selection, batches, fabric)
         except DivergedError as error:  # every rank sees the same mean loss, so every rank is here
             event = Event("failed", spec.key, error=str(error))
         rows.drain(run)
@@ -142,19 +142,20 @@ class _Rows:
 
     def next_run(self) -> int | None:
         row = self._peek()
-        return None if row is None else parcel_of(row).run
+        run = NOTHING if row is None else parcel_of(row).run
+        return None if run == NOTHING else run
 
     def batches(
-        self, run: int, spec: Pretraining, num_workers: int
+        self, run: int, spec: Pretraining, num_workers: int, rank: int
     ) -> Callable[[int], Iterator[Batch]]:
         def read(first_step: int) -> Iterator[Batch]:
             expected = first_step
             while (taken := self._take(run)) is not None:
                 parcel, row = taken
-                if parcel.first_step != expected:
+                if (parcel.first_step, parcel.worker) != (expected, rank):
                     raise RuntimeError(
-                        f"{spec.key}: the stream is at step {parcel.first_step}, "
-                        f"the checkpoint at {expected}"
+                        f"{spec.key}: worker {rank} at step {expected} was sent what worker "
+                        f"{parcel.worker} needs at step {parcel.first_step}"
                     )
                 expected += parcel.num_steps
                 loaded = {

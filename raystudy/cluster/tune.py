@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.tune import Callback, RunConfig, TuneConfig
+from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
 
 from raystudy.stages.adapt import Unit, adapt
 from raystudy.stages.event import Event
 from raystudy.store import Store
 
 log = logging.getLogger(__name__)
+
+MAX_FAILURES = 2
+"""Workers that a unit may lose (to preemption, say) before it counts as failed."""
 
 
 class Trial(tune.Trainable):
@@ -65,7 +68,11 @@ def adapt_units(
         param_space={"unit": tune.grid_search(list(range(len(units))))},
         tune_config=TuneConfig(reuse_actors=True, max_concurrent_trials=concurrency),
         run_config=RunConfig(
-            name="adapt", storage_path=scratch, verbose=0, callbacks=[_Pin(board, units)]
+            name="adapt",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[_Pin(board, units)],
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     ).fit()
 
@@ -81,4 +88,4 @@ class _Pin(Callback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         key = self._units[trial.config["unit"]].key
-        self._board.pin.remote(Event("failed", key, error=f"worker lost; see {trial.path}"))
+        self._board.pin.remote(Event("failed", key, error="lost its worker thrice; out of memory?"))

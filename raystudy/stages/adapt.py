@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from raystudy.kinds import Examples
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Backbone, Cell
-from raystudy.stages.evaluate import Fitted, evaluate, sealed_features
+from raystudy.stages.evaluate import Fitted, evaluate
 from raystudy.stages.extract import Features, StoredEncoder, extract
 from raystudy.store import Store
 from raystudy.subset import few_shot
@@ -33,7 +32,8 @@ class Unit:
     @property
     def title(self) -> str:
         cell = self.cells[0]
-        return f"{cell.task.name}/{cell.adaptation.name}"
+        axes = " ".join(str(v) for v in cell.backbone.axes().values())
+        return f"{cell.adaptation.name} on {cell.task.name}, {axes}, seed {cell.seed}"
 
 
 def units(cells: Iterable[Cell]) -> list[Unit]:
@@ -46,11 +46,11 @@ def units(cells: Iterable[Cell]) -> list[Unit]:
     return [Unit(tuple(group)) for _, group in groupby(sorted(cells, key=place), key=place)]
 
 
-def adapt(unit: Unit, store: Store) -> pl.DataFrame:
-    """Compute every cell of ``unit`` and append it to the ledger. Returns its records.
+def adapt(unit: Unit, store: Store) -> None:
+    """Compute every cell of ``unit`` and append it to the ledger.
 
     Adaptations receive training and validation examples only; the test split is opened afterwards,
-    inside ``evaluate``.
+    inside ``evaluate``. Raises RuntimeError naming the cells that failed, when the rest is done.
     """
     backbone, task = unit.cells[0].backbone, unit.cells[0].task
     encoder = StoredEncoder(backbone, store)
@@ -61,19 +61,25 @@ def adapt(unit: Unit, store: Store) -> pl.DataFrame:
         train, validation = open_features(encoder, backbone, unit, store)
     prompts = task.prompts()
 
-    fitted = []
+    fitted, errors = [], []
     for cell in unit.cells:
         started = time.perf_counter()
         shots = None if cell.shots in (FULL, None) else int(cell.shots)
         support = train.take(few_shot(train.ids, train.labels, shots, task.name, cell.seed))
-        adapted = cell.adaptation.adapt(support, validation, encoder, prompts, cell.seed)
+        try:
+            adapted = cell.adaptation.adapt(support, validation, encoder, prompts, cell.seed)
+        except Exception as error:  # the other cells of the unit are none the worse
+            errors.append(f"{cell.adaptation.name} at {cell.shots} shots: {error}")
+            continue
         num_train = len(support) if cell.adaptation.uses_shots else 0
         fitted.append(Fitted(cell, adapted, num_train, time.perf_counter() - started))
 
     # Only now, when nothing is left to choose, is the test split opened.
-    records, predictions = evaluate(fitted, validation, encoder, store)
-    Ledger(store).append(records, predictions)
-    return records
+    if fitted:
+        records, predictions = evaluate(fitted, validation, encoder, store)
+        Ledger(store).append(records, predictions)
+    if errors:
+        raise RuntimeError("; ".join(errors))
 
 
 def open_features(
@@ -86,10 +92,9 @@ def open_features(
         with store.writing("features", spec) as (folder, facts):
             opened = {"train": task.train(), "validation": task.validation()}
             arrays = {name: extract(encoder, e).inputs for name, e in opened.items()}
-            save_file(arrays, folder / "open.safetensors")
-            save_file(sealed_features(encoder, task), folder / "sealed.safetensors")
+            save_file(arrays, folder / "features.safetensors")
             facts["num_features"] = arrays["train"].shape[1]
-    arrays = load_file(store.local("features", spec.key) / "open.safetensors")
+    arrays = load_file(store.local("features", spec.key) / "features.safetensors")
     train, validation = task.train(), task.validation()
     return (
         Examples(train.ids, arrays["train"], train.labels),

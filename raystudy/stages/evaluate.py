@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from raystudy.kinds import Adapted, Examples, Floats, Metric, Task
 from raystudy.metrics.accuracy import Accuracy
@@ -51,7 +50,7 @@ def evaluate(
     """Records (``ledger.SCHEMA``) and predictions of fitted cells of one backbone and task, on
     validation, on the test split and on each of its shifts."""
     backbone = fitted[0].cell.backbone
-    splits = {"validation": validation} | _open(fitted[0].cell, store)
+    splits = {"validation": validation} | _open(fitted[0].cell, encoder, store)
     trained = store.done("pretrainings", backbone.key)
     facts = {
         "backbone": backbone.key,
@@ -86,17 +85,16 @@ def evaluate(
     return pl.DataFrame(records), pl.concat(predictions)
 
 
-def sealed_features(encoder: StoredEncoder, task: Task) -> dict[str, NDArray[np.float32]]:
-    """Features of the test split and its shifts, to be kept beside the open ones."""
-    return {split: extract(encoder, e).inputs for split, e in _test_images(task).items()}  # pyright: ignore[reportArgumentType]
-
-
-def _open(cell: Cell, store: Store) -> dict[str, Examples]:
+def _open(cell: Cell, encoder: StoredEncoder, store: Store) -> dict[str, Examples]:
     opened = _test_images(cell.task)  # pyright: ignore[reportArgumentType]
     if cell.adaptation.inputs == "images":
         return opened
-    key = Features(backbone=cell.backbone, task=cell.task).key
-    arrays = load_file(store.local("features", key) / "sealed.safetensors")
+    spec = Features(backbone=cell.backbone, task=cell.task)
+    if not store.done("sealed", spec.key):
+        with store.writing("sealed", spec) as (folder, _):
+            arrays = {split: extract(encoder, e).inputs for split, e in opened.items()}
+            save_file(arrays, folder / "features.safetensors")
+    arrays = load_file(store.local("sealed", spec.key) / "features.safetensors")
     return {s: Examples(e.ids, arrays[s], e.labels) for s, e in opened.items()}
 
 

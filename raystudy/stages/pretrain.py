@@ -52,6 +52,8 @@ def pretrain(
         objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
         step, curve, spent_s = state["step"], state["curve"], state["spent_s"]
+        for point in curve:  # again, for a watcher that was gone before it heard
+            fabric.report(*point)
         log.info("%s resumes at step %d of %d", spec.key, step, spec.num_steps)
 
     every = max(1, spec.num_steps // NUM_CURVE_POINTS)

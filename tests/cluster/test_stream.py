@@ -39,8 +39,8 @@ def test_the_stream_is_the_order(
 
     specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)][:2]
     index(specs[0].source, store)
-    runs = [(specs[0], 0), (specs[1], 5)]
-    data = stream(runs, num_workers, store.url)
+    runs = {0: 0, 1: 5}
+    data = stream(runs, specs, num_workers, store.url)
     data.context.execution_options = exact_order()._get_execution_options("train")  # pyright: ignore[reportAttributeAccessIssue]
 
     @ray.remote(num_cpus=0)
@@ -54,7 +54,7 @@ def test_the_stream_is_the_order(
 
     shards = data.streaming_split(num_workers, equal=True)
     received = ray.get([read.remote(shard, i) for i, shard in enumerate(shards)])
-    expected = list(parcels(runs, num_workers, 16))
+    expected = list(parcels(runs, specs, num_workers, 16))
     for worker, rows in enumerate(received):
         mine = [p for p in expected if p.worker == worker]
         assert [parcel for parcel, _, _ in rows] == mine
