@@ -26,7 +26,7 @@ test: $(READY) lint ## Everything, with a real Ray cluster, MLflow server and br
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean: ## Remove the environment and every result
 	rm -rf $(VENV) runs
