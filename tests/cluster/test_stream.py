@@ -35,13 +35,13 @@ def test_the_stream_is_the_order(
 ) -> None:
     import ray
 
-    from raystudy.cluster.stream import exact_order, parcel_of, stream
+    from raystudy.cluster.stream import parcel_of, stream
 
     specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)][:2]
     index(specs[0].source, store)
     runs = {0: 0, 1: 5}
     data = stream(runs, specs, num_workers, store.url)
-    data.context.execution_options = exact_order()._get_execution_options("train")  # pyright: ignore[reportAttributeAccessIssue]
+    data.context.execution_options.preserve_order = True  # as exact_order() asks of Ray Train
 
     @ray.remote(num_cpus=0)
     def read(shard: Any, worker: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
