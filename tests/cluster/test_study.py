@@ -58,7 +58,7 @@ def values(store: Store) -> pl.DataFrame:
 
 def environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
-    return kept | {"RAYSTUDY_LOG": "ERROR"}
+    return kept | {"RAYSTUDY_LOG": "ERROR", "RAY_AUTH_MODE": "disabled"}
 
 
 def test_killed_three_times_the_ledger_is_that_of_an_uninterrupted_run(
@@ -102,7 +102,8 @@ def test_killed_three_times_the_ledger_is_that_of_an_uninterrupted_run(
 
 
 @pytest.fixture
-def three_raylets() -> Iterator[str]:
+def three_raylets(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray makes a token the driver lacks
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
