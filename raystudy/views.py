@@ -5,10 +5,13 @@ they travel; ``views_BxCxSxS`` are float32 as a backbone takes them.
 """
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from raystudy.spec import Augmentation, Preprocessing
 
@@ -33,6 +36,19 @@ def training_view(
     if augmentation.low_resolution:
         views = _low_resolution(views, augmentation.low_resolution, generator)
     return _standardise(views, preprocessing)
+
+
+def embed(
+    module: nn.Module, images: NDArray[Any], preprocessing: Preprocessing, batch_size: int = 128
+) -> NDArray[np.float32]:
+    """Run ``module`` over uint8 images (N, H, W, 3) in evaluation mode. Returns (N, D) float32."""
+    module.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
+            parts.append(module(evaluation_view(part, preprocessing)).float())
+    return torch.cat(parts).numpy()
 
 
 def _to_float(images: Tensor, preprocessing: Preprocessing) -> Tensor:

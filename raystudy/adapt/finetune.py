@@ -11,7 +11,7 @@ from pydantic import Field
 
 from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Floats
 from raystudy.randomness import generator, number
-from raystudy.spec import Augmentation, Positive, Preprocessing, Rate
+from raystudy.spec import Augmentation, Positive, Rate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,11 +44,13 @@ class FineTune(Adaptation):
         import torch
         from torch.nn.functional import cross_entropy
 
+        from raystudy.views import embed
+
         preprocessing = encoder.preprocessing
         best_loss, best = np.inf, (0.0, None)
         for rate in self.learning_rates:
             model = self._train(train, encoder, len(prompts), rate, seed)
-            logits = torch.from_numpy(_predict(model, validation.inputs, preprocessing))
+            logits = torch.from_numpy(embed(model, validation.inputs, preprocessing))
             loss = float(cross_entropy(logits, torch.from_numpy(validation.labels)))
             if loss < best_loss:
                 best_loss, best = loss, (rate, model)
@@ -59,7 +61,7 @@ class FineTune(Adaptation):
             )
 
         def predict(images: NDArray[Any]) -> Floats:
-            return _predict(model, images, preprocessing)
+            return embed(model, images, preprocessing)
 
         return Adapted(predict, {"learning_rate": rate}, num_tried=len(self.learning_rates))
 
@@ -106,18 +108,3 @@ class FineTune(Adaptation):
                 order.extend(drawn.tolist())
             yield order[:size]
             del order[:size]
-
-
-def _predict(
-    model: nn.Module, images: NDArray[Any], preprocessing: Preprocessing, batch_size: int = 128
-) -> NDArray[np.float32]:
-    import torch
-
-    from raystudy.views import evaluation_view
-
-    with torch.inference_mode():
-        parts = [
-            model(evaluation_view(torch.from_numpy(images[i : i + batch_size]), preprocessing))
-            for i in range(0, len(images), batch_size)
-        ]
-    return torch.cat(parts).numpy()

@@ -4,11 +4,8 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import SerializeAsAny
 from safetensors.torch import load_file
 from torch import nn
@@ -17,7 +14,7 @@ from raystudy.backbone import Objective, build_backbone, build_objective
 from raystudy.kinds import Encoder, Examples, Floats, Spec, Task
 from raystudy.spec import Backbone, Initialisation, Preprocessing
 from raystudy.store import Store
-from raystudy.views import evaluation_view
+from raystudy.views import embed
 
 
 class Features(Spec):
@@ -81,16 +78,3 @@ def extract(encoder: StoredEncoder, images: Examples, batch_size: int = 128) -> 
     return replace(
         images, inputs=embed(encoder.frozen, images.inputs, encoder.preprocessing, batch_size)
     )
-
-
-def embed(
-    module: nn.Module, images: NDArray[Any], preprocessing: Preprocessing, batch_size: int = 128
-) -> NDArray[np.float32]:
-    """Run ``module`` over uint8 images (N, H, W, 3) in evaluation mode. Returns (N, D) float32."""
-    module.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
-            parts.append(module(evaluation_view(part, preprocessing)).float())
-    return torch.cat(parts).numpy()

@@ -5,7 +5,6 @@ import inspect
 import pkgutil
 from types import ModuleType
 
-import raystudy
 from raystudy import kinds
 from raystudy.kinds import Spec
 
@@ -75,6 +74,3 @@ def variants(folder: str | None = None) -> list[type[Spec]]:
 
 def example(cls: type[Spec]) -> Spec:
     return cls(**EXAMPLES.get(cls.__name__, {}))
-
-
-assert raystudy.__file__
