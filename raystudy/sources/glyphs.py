@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from raystudy.kinds import Source
+from raystudy.kinds import Rendered
 from raystudy.randomness import generator
 
 Script = Literal["latin", "greek", "symbols"]
@@ -108,7 +108,7 @@ class Glyph(NamedTuple):
     caption: str
 
 
-class Glyphs(Source):
+class Glyphs(Rendered):
     """Pictures of characters, as many as asked for, balanced over the classes of a script."""
 
     VERSION: ClassVar[int] = 1
@@ -151,19 +151,17 @@ class Glyphs(Source):
             caption(chars[label], style),
         )
 
-    def shards(self, folder: Path) -> Sequence[Path]:
+    def render(self, folder: Path) -> None:
         """Writes ``00000.tar``, … (of each example ``.png``, ``.cls`` and ``.txt``) and
         ``classnames.txt``; the same spec gives the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         text = "".join(f"{name}\n" for name in self.class_names)
         (folder / "classnames.txt").write_text(text, encoding="utf-8")
-        paths = []
         for first in range(0, self.num_examples, SHARD_SIZE):
-            paths.append(folder / f"{first // SHARD_SIZE:05d}.tar")
-            with tarfile.open(paths[-1], "w", format=tarfile.USTAR_FORMAT) as tar:
+            path = folder / f"{first // SHARD_SIZE:05d}.tar"
+            with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
                 for i in range(first, min(first + SHARD_SIZE, self.num_examples)):
                     _write(tar, self.example(i))
-        return paths
 
 
 def draw_style(rng: np.random.Generator) -> Style:

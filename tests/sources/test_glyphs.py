@@ -14,9 +14,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from raystudy.randomness import generator
+from raystudy.shards.image import decode
+from raystudy.shards.manifest import Plain, build
+from raystudy.shards.read import Reader
 from raystudy.sources import glyphs
 from raystudy.sources.glyphs import COLOURS, CONTRAST, FACES, LUMINANCE, Glyphs, Script
-from raystudy.sources.webdataset import class_names, decode, index_shards, read_images
 
 SCRIPTS: list[Script] = ["latin", "greek", "symbols"]
 
@@ -115,9 +117,10 @@ def test_every_class_leaves_ink_inside_the_frame(script: Script) -> None:
 
 def test_shards_are_the_examples_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     source = Glyphs(script="latin", num_examples=2100, image_size=16)
-    paths = source.shards(tmp_path / "a")
+    for name in "ab":
+        source.render(tmp_path / name)
+    paths, again = (sorted((tmp_path / name).glob("*.tar")) for name in "ab")
     assert [p.name for p in paths] == ["00000.tar", "00001.tar"]
-    again = source.shards(tmp_path / "b")
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
     with tarfile.open(paths[1]) as tar:
         members = tar.getmembers()
@@ -131,13 +134,15 @@ def test_shards_are_the_examples_and_the_same_bytes_each_time(tmp_path: Path) ->
 
 def test_shards_are_read_back_whole(tmp_path: Path) -> None:
     source = Glyphs(script="greek", num_examples=150)
-    paths = source.shards(tmp_path)
-    table = index_shards(paths).to_pylist()
-    assert class_names(tmp_path) == source.class_names
-    open_files: dict[Path, int] = {}
+    source.render(tmp_path)
+    manifest = build(Plain(str(tmp_path)))
+    table = manifest.rows(0).to_pylist()
+    assert manifest.class_names == source.class_names
+    assert not manifest.faults
     for i, row in enumerate(table):
         example = source.example(i)
-        data = read_images([(paths[row["shard"]], row["offset"], row["size"])], open_files)[0]
+        (data,) = Reader().read([(f"{tmp_path}/{row['path']}", row["offset"], row["size"])])
+        assert isinstance(data, bytes)
         assert (row["id"], row["label"], row["caption"]) == (
             example.id,
             example.label,
