@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raystudy.cli_data import data
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
+from raystudy.kinds import OnDisk
 from raystudy.spec import Study
 from raystudy.store import Store
 
@@ -26,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -67,15 +70,24 @@ def run(
     ] = None,
     in_process: Annotated[bool, typer.Option(help="Without Ray, for a debugger.")] = False,
     checkpoint_every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 15.0,
+    loaders: Annotated[
+        int, typer.Option(min=1, help="Processes that read and decode, for each lane.")
+    ] = 1,
+    max_bad_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of damaged examples that is tolerated.")
+    ] = 0.1,
     tracking_uri: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server.")
     ] = None,
 ) -> None:
     """Run what is missing of a study, fit its laws, draw its report."""
+    from raystudy.cli_data import build_manifest
     from raystudy.live import LiveTable
     from raystudy.plan import plan as make_plan
 
     study, there = _study(file, context, options), Store(store)
+    for source in _unindexed(study):
+        build_manifest(source)
     todo = make_plan(study, there)
     _print_plan(todo)
     if todo.missing_cells:
@@ -87,10 +99,12 @@ def run(
         if in_process:
             from raystudy.stages.site import InProcess
 
-            return nullcontext(InProcess(there, checkpoint_every))
+            return nullcontext(InProcess(there, checkpoint_every, max_bad_rate))
         from raystudy.cluster.site import Placement, RaySite
 
-        placement = Placement(workers, lanes or None, threads, gpu, checkpoint_every)
+        placement = Placement(
+            workers, lanes or None, threads, gpu, checkpoint_every, max_bad_rate, loaders
+        )
         return RaySite(there, placement, address)
 
     with LiveTable(out) as table:
@@ -180,6 +194,18 @@ def _study(file: Path, context: typer.Context, show_options: bool) -> Study:
         _print_options(experiment)
         raise typer.Exit
     return experiment.study(context.args)
+
+
+def _unindexed(study: Study) -> list[OnDisk]:
+    """Data sets on disk that nobody has indexed yet: without it they have no identity."""
+    from raystudy.stages.index import leaves
+
+    found: list[OnDisk] = []
+    for source in (s for grid in study.grids for s in grid.sources):
+        for leaf in leaves(source):
+            if isinstance(leaf, OnDisk) and leaf.known_size() is None and leaf not in found:
+                found.append(leaf)
+    return found
 
 
 def _print_options(experiment: Experiment) -> None:

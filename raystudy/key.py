@@ -2,7 +2,8 @@
 
 key = hash(kind, class name, VERSION, fields that differ from their default, inputs likewise).
 Fields are coerced by their type before they come here, so ``lr=1`` and ``lr=1.0`` agree. A field
-added later with a default that changes nothing leaves every old key as it was.
+added later with a default that changes nothing leaves every old key as it was. Fields that say
+where data lies (``elsewhere``) are left out; what lies there (``content``) stands in for them.
 """
 
 import hashlib
@@ -41,7 +42,11 @@ def canonical(spec: BaseModel, inner: Callable[[BaseModel], Any] | None = None) 
         "version": getattr(cls, "VERSION", 1),
     }
     fields = {}
+    if (content := getattr(spec, "content", None)) is not None:
+        fields["content"] = content
     for name, field in cls.model_fields.items():
+        if name in getattr(cls, "elsewhere", ()):
+            continue
         value = getattr(spec, name)
         if field.is_required() or value != field.get_default(call_default_factory=True):
             fields[name] = _plain(value, f"{cls.__name__}.{name}", inner or canonical)

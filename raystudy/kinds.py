@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from raystudy.key import canonical, key
+from raystudy.key import canonical, digest, key
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
     from torch import Tensor, nn
 
+    from raystudy.shards.root import Root
     from raystudy.spec import Preprocessing
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -83,8 +85,31 @@ class Examples:
         return Examples([self.ids[int(i)] for i in rows], self.inputs[rows], self.labels[rows])
 
 
+@dataclass(frozen=True)
+class Annotations:
+    """What supervises N examples: ids, labels (N,) as class indices or −1, captions."""
+
+    ids: Sequence[str]
+    labels: Integers
+    captions: Sequence[str]
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Examples in one total order, and what their labels mean."""
+
+    tables: Iterator[pa.Table]
+    """Of ``raystudy.shards.table.SCHEMA``, one after the other; read no further than needed."""
+    class_names: tuple[str, ...]
+
+
 class Source(Spec, ABC):
-    """Where pre-training examples come from."""
+    """Where pre-training examples come from: for each seed, a total order of examples.
+
+    A subset is a prefix of that order (``raystudy.subset``), so subsets nest. A variant derives
+    from one of the three kinds below.
+    """
 
     kind: ClassVar[str] = "Source"
 
@@ -102,12 +127,130 @@ class Source(Spec, ABC):
         """How many examples it has, where that is known without reading any."""
 
     @abstractmethod
-    def shards(self, folder: Path) -> Sequence[Path]:
-        """The WebDataset tars, written into ``folder`` first where the source makes them up."""
+    def inputs(self) -> Sequence[Source]:
+        """The sources it is made from; empty for one that has shards of its own."""
+
+
+class Rendered(Source):
+    """A source that makes up its examples; the store keeps its shards."""
+
+    def inputs(self) -> Sequence[Source]:
+        return ()
+
+    @abstractmethod
+    def render(self, folder: Path) -> None:
+        """Write its shards, and ``classnames.txt`` where labels have names, into ``folder``."""
+
+
+class OnDisk(Source):
+    """A data set in its official layout, in a folder or below an object store's prefix.
+
+    What it holds is its identity (``content``), where it lies is not.
+    """
+
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"path", "index"})
+    unindexed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change how it is sampled or called, but nothing in its manifest."""
+    path: str
+    """A folder or any fsspec URL (``s3://bucket/prefix``)."""
+    index: str | None = None
+    """Where its manifest lies; by default in a folder of ``_raystudy`` below ``path``."""
+    label: str | None = None
+    """How tables call it, if not by its own name."""
+
+    def inputs(self) -> Sequence[Source]:
+        return ()
+
+    @property
+    def sampled_by(self) -> Literal["shard", "example"]:
+        """``shard``: a subset takes whole shards, by hash, until it is full, so that reading cost
+        follows the subset; only right where shards are random samples. ``example``: each by
+        itself, which is always right."""
+        return "example"
+
+    @property
+    def manifest_path(self) -> str:
+        """One folder for each source and way of reading what lies at ``path``."""
+        if self.index:
+            return self.index
+        skip = {"label", *self.elsewhere, *self.unindexed}
+        own = {
+            name: repr(getattr(self, name))
+            for name, field in type(self).model_fields.items()
+            if name not in skip and getattr(self, name) != field.get_default()
+        }
+        suffix = f".{digest(own)[:8]}" if own else ""
+        return f"{self.path.rstrip('/')}/_raystudy/{_file_name(type(self))}{suffix}"
+
+    def check(self) -> None:
+        from raystudy.shards.manifest import stale
+        from raystudy.shards.root import Root
+
+        if lines := self.missing(Root(self.path)):
+            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+            raise FileNotFoundError(f"{type(self).__name__}.path={self.path}: {lines[0]}{more}")
+        if lines := stale(self):
+            raise ValueError(
+                f"{self.path} changed since it was indexed ({'; '.join(lines[:3])}); "
+                f"bring its manifest up to date with: raystudy data index {self.path} "
+                f"--source {_file_name(type(self))}"
+            )
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of every example it holds, as its manifest says.
+
+        Raises FileNotFoundError if there is no manifest yet.
+        """
+        from raystudy.shards.manifest import described
+
+        return described(self.manifest_path)["content"]
+
+    def known_size(self) -> int | None:
+        from raystudy.shards.manifest import described
+
+        try:
+            return described(self.manifest_path)["num_examples"]
+        except FileNotFoundError:
+            return None
+
+    @abstractmethod
+    def missing(self, root: Root) -> Sequence[str]:
+        """What its layout asks for and ``root`` lacks, one line each; empty if all is there."""
+
+    @abstractmethod
+    def shards(self, root: Root) -> Sequence[str]:
+        """Paths below ``root`` of what is indexed one by one, in any order: tars, parquet files,
+        tables of file names, or folders of images."""
+
+    def metadata(self, root: Root) -> Any:
+        """What ``annotate`` needs beside the shards, read once."""
+        return None
+
+    def annotate(self, rows: pa.Table, metadata: Any) -> pa.Table:
+        """The rows of one shard with the labels, captions and ids of this data set."""
+        return rows
+
+    def class_names(self, root: Root) -> tuple[str, ...]:
+        """In label order; by default the lines of ``classnames.txt``, if there is one."""
+        return tuple((root.read("classnames.txt") or b"").decode().splitlines())
+
+
+class Derived(Source):
+    """A source made from others: filtered, mixed, captioned, labelled."""
+
+    @abstractmethod
+    def arrange(self, streams: Sequence[Stream], seed: int) -> Stream:
+        """The order of this source from the orders of its ``inputs()``, without reading ahead of
+        what is asked for. Pure in (ids, seed)."""
 
 
 class Noise(Spec, ABC):
-    """A corruption of labels or captions, pure in (example id, seed), nested across rates."""
+    """A corruption of labels or captions, nested across rates and sizes.
+
+    It sees the examples in the order of the source (``raystudy.subset``), of which every subset is
+    a prefix: what becomes of example i is pure in (seed, its id, the examples before it).
+    """
 
     kind: ClassVar[str] = "Noise"
     corrupts: ClassVar[Literal["label", "caption"]]
@@ -121,9 +264,12 @@ class Noise(Spec, ABC):
     def nominal_rate(self) -> float:
         """The share of examples meant to be corrupted; the realised share is recorded."""
 
+    def check(self) -> None:
+        """Raise FileNotFoundError or ValueError if what it needs beside its fields is amiss."""
+
     @abstractmethod
-    def labels(self, ids: Sequence[str], labels: Integers, num_classes: int, seed: int) -> Integers:
-        """The labels as training sees them. Shape (N,)."""
+    def corrupt(self, clean: Annotations, seed: int) -> Annotations:
+        """Labels or captions as training sees them; the other is returned as it came."""
 
 
 class Method(Spec, ABC):
@@ -312,6 +458,11 @@ class Claim(Spec, ABC):
     @abstractmethod
     def judge(self, records: pl.DataFrame) -> Verdict:
         """``records`` as ``Ledger.read`` returns them; raises ValueError if cells are missing."""
+
+
+def _file_name(cls: type[BaseModel]) -> str:
+    """How the command line calls a variant: its file, dashes for underscores."""
+    return cls.__module__.rpartition(".")[2].replace("_", "-")
 
 
 def _list(cls: type[BaseModel]) -> str:

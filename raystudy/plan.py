@@ -10,9 +10,10 @@ from typing import Any
 import polars as pl
 
 from raystudy.key import difference
-from raystudy.kinds import Source
+from raystudy.kinds import Noise, Rendered, Source
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Cell, Initialisation, Pretraining, Study
+from raystudy.stages.index import leaves
 from raystudy.store import Store
 
 DEFAULT_SAMPLES_PER_S = 1_500.0
@@ -31,7 +32,8 @@ class Plan:
     pretrainings: list[Pretraining]
     missing_pretrainings: list[Pretraining]
     sources: list[Source]
-    missing_sources: list[Source]
+    missing_sources: list[Rendered]
+    """To be rendered; data sets on disk are indexed before there is a plan."""
     estimated_s: dict[str, float]
     """Seconds of one core for what is missing, by stage."""
     calibrated: bool
@@ -55,9 +57,14 @@ def plan(study: Study, store: Store) -> Plan:
     missing = [p for p in pretrainings if p.key not in finished and p.key in needed]
     # Longest first: a long run that starts last is what everyone waits for.
     missing.sort(key=lambda p: -p.samples_seen * p.method.num_views)
-    sources = list({p.source.key: p.source for p in pretrainings}.values())
-    indexed = store.done_keys("sources")
-    missing_sources = {p.source.key: p.source for p in missing if p.source.key not in indexed}
+    sources = {s.key: s for p in pretrainings for s in leaves(p.source)}
+    rendered = store.done_keys("sources")
+    missing_sources = {
+        s.key: s
+        for p in missing
+        for s in leaves(p.source)
+        if isinstance(s, Rendered) and s.key not in rendered
+    }
     estimated_s, calibrated = _estimate(missing, missing_cells, pretrainings, store)
     return Plan(
         study=study,
@@ -65,7 +72,7 @@ def plan(study: Study, store: Store) -> Plan:
         missing_cells=missing_cells,
         pretrainings=pretrainings,
         missing_pretrainings=missing,
-        sources=sources,
+        sources=list(sources.values()),
         missing_sources=list(missing_sources.values()),
         estimated_s=estimated_s,
         calibrated=calibrated,
@@ -75,12 +82,15 @@ def plan(study: Study, store: Store) -> Plan:
 def check(cells: Iterable[Cell]) -> None:
     """Everything that can be known to be wrong before any work starts."""
     sources: dict[str, Source] = {}
+    noises: dict[str, Noise] = {}
     tasks: dict[str, Any] = {}
     largest: dict[str, int] = {}
     looks: dict[tuple[Any, ...], Cell] = {}
     asked: set[tuple[str, int]] = set()
     for cell in cells:
         if isinstance(cell.backbone, Pretraining):
+            if cell.backbone.noise:
+                noises[cell.backbone.noise.key] = cell.backbone.noise
             source = sources[cell.backbone.source.key] = cell.backbone.source
             largest[source.key] = max(largest.get(source.key, 0), cell.backbone.size)
         tasks[cell.task.key] = cell.task
@@ -93,7 +103,7 @@ def check(cells: Iterable[Cell]) -> None:
                 f"two cells of {cell.adaptation.name} on {cell.task.name} look the same in every "
                 f"table but differ in {fields}; ask for them in two studies"
             )
-    for part in (*sources.values(), *tasks.values()):
+    for part in (*sources.values(), *noises.values(), *tasks.values()):
         part.check()
     for key, size in largest.items():
         known = sources[key].known_size()

@@ -24,6 +24,7 @@ from raystudy.plan import Plan, plan
 from raystudy.spec import Pretraining, Study
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
+from raystudy.stages.index import leaves
 from raystudy.stages.site import Site
 from raystudy.store import Store
 from raystudy.tracking import Tracker
@@ -154,10 +155,15 @@ def _compute(
         names = {s.key: f"source {s.name}" for s in todo.missing_sources}
         _follow("sources", site.index(todo.missing_sources), names, watcher, outcome)
 
-    specs = {p.key: p for p in todo.missing_pretrainings if store.done("sources", p.source.key)}
+    failed = outcome.failures.keys()
+    specs = {
+        p.key: p
+        for p in todo.missing_pretrainings
+        if not any(leaf.key in failed for leaf in leaves(p.source))
+    }
     if specs:
         watcher.begin("pretrain", sum(p.samples_seen for p in specs.values()), "samples")
-        events = _track(site.pretrain(list(specs.values())), specs, tracker)
+        events = _track(site.pretrain(list(specs.values())), specs, store, tracker)
         _follow_samples(events, specs, watcher, outcome)
 
     ready = store.done_keys("pretrainings")
@@ -218,7 +224,7 @@ def _follow_samples(
 
 
 def _track(
-    events: Iterator[Event], specs: dict[str, Pretraining], tracker: Tracker
+    events: Iterator[Event], specs: dict[str, Pretraining], store: Store, tracker: Tracker
 ) -> Iterator[Event]:
     """Log what passes by: curves as they grow, one batch a moment. MLflow mirrors the study and
     must not end it: once it fails it is left alone, and brought up to the store at the end."""
@@ -236,6 +242,8 @@ def _track(
         for key, points in waiting.items():
             tracker.log(key, points)
         waiting.clear()
+        if event.kind == "done":
+            tracker.log(event.key, _damage(specs[event.key], store))
         if event.kind in ("done", "failed"):
             status = "FINISHED" if event.kind == "done" else "FAILED"
             tracker.finish(event.key, status, event.error)
@@ -258,10 +266,19 @@ def _mirror(todo: Plan, store: Store, tracker: Tracker, watcher: Watcher) -> Non
             curve = json.loads((store.local("pretrainings", spec.key) / "curve.json").read_text())
             _start(spec, tracker)
             tracker.log(spec.key, [(int(step), point) for step, point in curve])
+            tracker.log(spec.key, _damage(spec, store))
             tracker.finish(spec.key, "FINISHED")
     watcher.begin("mlflow", 1, "mirror")
     tracker.log_cells(Ledger(store).read(cell.key for cell in todo.cells))
     watcher.advance("mlflow")
+
+
+def _damage(spec: Pretraining, store: Store) -> list[tuple[int, dict[str, float]]]:
+    """What the data of a finished pre-training lacked, by reason, as metrics of its last step."""
+    facts = store.provenance("pretrainings", spec.key)
+    counts = {f"left_out/{reason}": n for reason, n in facts.get("left_out", {}).items()}
+    counts |= {f"replaced/{reason}": n for reason, n in facts.get("faults", {}).items()}
+    return [(spec.num_steps, {k: float(n) for k, n in counts.items()})] if counts else []
 
 
 def _start(spec: Pretraining, tracker: Tracker) -> None:

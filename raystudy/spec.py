@@ -36,6 +36,9 @@ class Augmentation(Spec):
     low_resolution: tuple[Positive, Positive] | None = None
     """Scale down to a side drawn from this closed range (pixels), and up again."""
     flip: bool = False
+    random_crop: tuple[Rate, Rate] | None = None
+    """Show a random region whose share of the image's area lies in this range, at an aspect ratio
+    from 3/4 to 4/3 (RandomResizedCrop); without it, the largest square in the middle."""
 
 
 class Architecture(Spec):
@@ -64,6 +67,9 @@ class Budget(Spec):
     """Global: the same however many workers share it."""
     chunk_size: Positive = 32
     """Consecutive examples of the epoch's order that go to one worker together."""
+    run_length: Positive = 1
+    """Neighbours in a shard that stay together when an epoch is shuffled, so that they are read at
+    once: 1 shuffles every example on its own; 16 to 64 suits an object store or a spinning disk."""
 
     @model_validator(mode="after")
     def _whole_chunks(self) -> Self:

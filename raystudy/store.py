@@ -115,6 +115,14 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def names(self, *parts: str) -> list[str]:
+        """The files of one folder; none where there is no folder."""
+        try:
+            found = self.fs.ls(self.path(*parts), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(path.rsplit("/", 1)[-1] for path in found)
+
     def remove(self, *parts: str) -> None:
         with suppress(FileNotFoundError):
             self.fs.rm(self.path(*parts), recursive=True)

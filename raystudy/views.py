@@ -73,7 +73,8 @@ def _standardise(views: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def _affine(views: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
-    if not (a.rotation_degrees or a.scale or a.shear or a.translation or a.flip):
+    moves = a.rotation_degrees or a.scale or a.shear or a.translation
+    if not (moves or a.flip):
         return views
     B = len(views)
 
@@ -83,6 +84,8 @@ def _affine(views: Tensor, a: Augmentation, generator: torch.Generator) -> Tenso
     angle, scale = draw(math.radians(a.rotation_degrees)), 1 + draw(a.scale)
     shear, shift_x, shift_y = draw(a.shear), draw(2 * a.translation), draw(2 * a.translation)
     mirror = draw(1.0).sign() if a.flip else torch.ones(B)
+    if not moves:  # the same views, without a resampling that would change no pixel
+        return torch.where(mirror.to(views).view(B, 1, 1, 1) < 0, views.flip(-1), views)
     matrix_Bx2x3 = torch.stack(
         [
             torch.stack([mirror * angle.cos() * scale, shear - angle.sin() * scale, shift_x], 1),

@@ -8,7 +8,7 @@ from raystudy.adapt.finetune import FineTune
 from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.adapt.zero_shot import ZeroShot
 from raystudy.methods.supervised import Supervised
-from raystudy.noise import Symmetric
+from raystudy.noise.symmetric import Symmetric
 from raystudy.sources.glyphs import Glyphs
 from raystudy.spec import Architecture, Augmentation, Budget, Grid, Preprocessing, Study
 from raystudy.store import Store

@@ -65,7 +65,7 @@ MISTAKES = {
         ).replace(
             "import Glyphs", "import Glyphs\nfrom raystudy.sources.webdataset import WebDataset"
         ),
-        "WebDataset.path=nope: no such folder",
+        "WebDataset.path=nope: no *.tar below",
     ),
     "too many shots": (
         wrong('shots=(1, 5, "full")', "shots=(1, 500)"),

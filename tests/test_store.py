@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.noise import Symmetric
+from raystudy.noise.symmetric import Symmetric
 from raystudy.store import Store
 
 SPEC = Symmetric(rate=0.5)
@@ -61,7 +61,7 @@ def test_files_are_replaced_whole(store: Store) -> None:
 def test_a_killed_writer_leaves_nothing_done(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
-        "from raystudy.noise import Symmetric\n"
+        "from raystudy.noise.symmetric import Symmetric\n"
         "from raystudy.store import Store\n"
         "with Store(sys.argv[1]).writing('things', Symmetric(rate=0.5)) as (folder, _):\n"
         "    (folder / 'a.txt').write_text('half')\n"

@@ -16,13 +16,15 @@ from ray.exceptions import RayTaskError
 from raystudy.cluster.board import Board
 from raystudy.cluster.train import Lane, train_lane
 from raystudy.cluster.tune import adapt_units
-from raystudy.kinds import Source
+from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
 from raystudy.order import worker_chunks
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
-from raystudy.stages.index import index, select
+from raystudy.stages.fabric import MAX_BAD_RATE
+from raystudy.stages.index import check_faults, index
+from raystudy.stages.select import select
 from raystudy.stages.site import Site
 from raystudy.store import Store
 
@@ -59,6 +61,9 @@ class Placement:
     threads_per_worker: int = 1
     use_gpu: bool = False
     checkpoint_interval_s: float = 15.0
+    max_bad_rate: float = MAX_BAD_RATE
+    num_loaders: int = 1
+    """Processes that decode, for each lane."""
 
 
 class RaySite(Site):
@@ -89,7 +94,7 @@ class RaySite(Site):
         ray.shutdown()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def index(self, sources: Sequence[Source]) -> Iterator[Event]:
+    def index(self, sources: Sequence[Rendered]) -> Iterator[Event]:
         write = ray.remote(num_cpus=1, max_retries=2)(index)
         waiting = {write.remote(s, self.store): s.key for s in sources}
         while waiting:
@@ -105,7 +110,7 @@ class RaySite(Site):
 
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
         # What cannot be selected would end the stream of a whole lane: find it first.
-        specs, refused = _selectable(specs, self.store)
+        specs, refused = _selectable(specs, self.store, self.placement.max_bad_rate)
         yield from refused
         lanes = [
             Lane(
@@ -117,6 +122,8 @@ class RaySite(Site):
                 use_gpu=self.placement.use_gpu,
                 cpus_per_worker=WORKER_CPUS,
                 checkpoint_interval_s=self.placement.checkpoint_interval_s,
+                max_bad_rate=self.placement.max_bad_rate,
+                num_loaders=self.placement.num_loaders,
             )
             for i, part in enumerate(balance(specs, self.num_lanes(len(specs))))
             if part
@@ -220,11 +227,12 @@ def balance(specs: Sequence[Pretraining], num_lanes: int) -> list[list[Pretraini
 
 
 def _selectable(
-    specs: Sequence[Pretraining], store: Store
+    specs: Sequence[Pretraining], store: Store, max_bad_rate: float
 ) -> tuple[list[Pretraining], list[Event]]:
     good, refused = [], []
     for spec in specs:
         try:
+            check_faults(spec.source, store, max_bad_rate)
             select(spec, store)
             good.append(spec)
         except ValueError as error:

@@ -4,6 +4,7 @@ One row is one parcel and one block; blocks keep their order; the splitter deals
 So row i reaches worker i mod W, whatever finished first.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -11,27 +12,38 @@ from typing import Any
 
 import numpy as np
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionOptions
+from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionOptions, ExecutionResources
 from ray.train import DataConfig
 
 from raystudy.order import Parcel, parcels
+from raystudy.shards.read import Reader
 from raystudy.spec import Pretraining
-from raystudy.stages.batches import load
-from raystudy.stages.index import Selection, select
+from raystudy.stages.batches import Loaded, load, note_faults
+from raystudy.stages.select import Selection, select
 from raystudy.store import Store
 
-STEPS_PER_PARCEL = 16
+MAX_PARCEL_BYTES = 32 << 20
+MAX_PARCEL_STEPS = 16
+IN_FLIGHT = 4
+"""Parcels a loader has in hand, so that it never waits for the executor's next turn."""
+MAX_WAITING_BYTES = 768 << 20
+"""Of pixels loaded and not yet trained on, for each stream: what keeps memory flat."""
 LOADER_CPUS = 0.25
 TURN_S = 0.05
 NOTHING = -1
 
 
 def stream(
-    runs: Mapping[int, int], specs: Sequence[Pretraining], num_workers: int, store_url: str
+    runs: Mapping[int, int],
+    specs: Sequence[Pretraining],
+    num_workers: int,
+    store_url: str,
+    num_loaders: int = 1,
 ) -> Dataset:
     """The decoded parcels that train ``runs`` (index in ``specs`` → first step) one after the
     other. Without a run, each worker gets one parcel of nothing: Ray streams no empty set."""
-    plan = list(parcels(runs, specs, num_workers, STEPS_PER_PARCEL))
+    steps = [steps_per_parcel(spec, num_workers) for spec in specs]
+    plan = list(parcels(runs, specs, num_workers, steps))
     plan = plan or [Parcel(NOTHING, 0, 0, worker) for worker in range(num_workers)]
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -46,7 +58,7 @@ def stream(
         fn_constructor_args=(plan, specs, num_workers, store_url),
         batch_size=1,
         num_cpus=LOADER_CPUS,
-        compute=ActorPoolStrategy(size=1, max_tasks_in_flight_per_actor=4),
+        compute=ActorPoolStrategy(size=num_loaders, max_tasks_in_flight_per_actor=IN_FLIGHT),
     )
 
 
@@ -58,21 +70,17 @@ class LoadParcel:
     ) -> None:
         self._plan, self._specs, self._num_workers = plan, specs, num_workers
         self._store = Store(store_url)
+        self._reader = Reader()
         self._selected: tuple[int, Selection] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         parcel = self._plan[int(rows["parcel"][0])]
         if parcel.run == NOTHING:
             return {"parcel": np.array([astuple(parcel)])}
-        loaded = load(parcel, self._specs[parcel.run], self._select(parcel.run), self._num_workers)
-        captions = np.empty(1, dtype=object)
-        captions[0] = loaded["captions"]
-        return {
-            "parcel": np.array([astuple(parcel)]),
-            "images": np.asarray(loaded["images"])[None],
-            "labels": np.asarray(loaded["labels"])[None],
-            "captions": captions,
-        }
+        spec = self._specs[parcel.run]
+        loaded = load(parcel, spec, self._select(parcel.run), self._num_workers, self._reader)
+        note_faults(self._store, spec, parcel, loaded)
+        return {"parcel": np.array([astuple(parcel)])} | row_of(loaded)
 
     def _select(self, run: int) -> Selection:
         if self._selected is None or self._selected[0] != run:
@@ -102,7 +110,44 @@ class Pace:
 
 def exact_order() -> DataConfig:
     """How Ray Train must split the stream."""
-    return DataConfig(execution_options=ExecutionOptions(preserve_order=True))
+    return DataConfig(execution_options=execution_options())
+
+
+def execution_options() -> ExecutionOptions:
+    return ExecutionOptions(
+        preserve_order=True,
+        resource_limits=ExecutionResources(object_store_memory=MAX_WAITING_BYTES),
+    )
+
+
+def steps_per_parcel(spec: Pretraining, num_workers: int) -> int:
+    """Few large blocks cost Ray least; how large, memory says."""
+    side = spec.architecture.preprocessing.image_size
+    views = spec.method.num_views if spec.augmentation.random_crop else 1
+    step_bytes = spec.budget.batch_size // num_workers * views * side * side * 3
+    return max(1, min(MAX_PARCEL_STEPS, MAX_PARCEL_BYTES // step_bytes))
+
+
+def row_of(loaded: Loaded) -> dict[str, Any]:
+    """A parcel's content as one row."""
+    captions = np.empty(1, dtype=object)
+    captions[0] = loaded.captions
+    return {
+        "images": loaded.images[None],
+        "labels": loaded.labels[None],
+        "captions": captions,
+        "faults": np.array([json.dumps(loaded.faults)]),
+    }
+
+
+def loaded_of(row: dict[str, Any]) -> Loaded:
+    """The content of a row, without a copy of its pixels."""
+    return Loaded(
+        images=row["images"][0],
+        labels=row["labels"][0],
+        captions=list(row["captions"][0]),
+        faults=json.loads(str(row["faults"][0])),
+    )
 
 
 def parcel_of(row: dict[str, Any]) -> Parcel:

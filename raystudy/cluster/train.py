@@ -19,14 +19,14 @@ from ray.train.torch import TorchTrainer, get_device
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raystudy.cluster.stream import NOTHING, exact_order, parcel_of, stream
+from raystudy.cluster.stream import NOTHING, exact_order, loaded_of, parcel_of, stream
 from raystudy.order import Parcel
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch, unpack
 from raystudy.stages.event import Event
 from raystudy.stages.fabric import Fabric, checkpoint_step
-from raystudy.stages.index import select
-from raystudy.stages.pretrain import DivergedError, pretrain
+from raystudy.stages.pretrain import BadDataError, DivergedError, pretrain
+from raystudy.stages.select import select
 from raystudy.store import Store
 
 
@@ -42,6 +42,8 @@ class Lane:
     use_gpu: bool
     cpus_per_worker: float
     checkpoint_interval_s: float
+    max_bad_rate: float
+    num_loaders: int = 1
     max_failures: int = 2
 
 
@@ -56,7 +58,7 @@ def train_lane(lane: Lane, board: Any, scratch: str) -> None:
             for i, spec in enumerate(lane.specs)
             if not store.done("pretrainings", spec.key)
         }
-        return stream(runs, lane.specs, lane.num_workers, lane.store_url)
+        return stream(runs, lane.specs, lane.num_workers, lane.store_url, lane.num_loaders)
 
     TorchTrainer(
         _work,
@@ -79,8 +81,8 @@ def train_lane(lane: Lane, board: Any, scratch: str) -> None:
 class RayFabric(Fabric):
     """A worker of a Ray Train group."""
 
-    def __init__(self, store: Store, key: str, interval_s: float, board: Any) -> None:
-        super().__init__(store, key, interval_s)
+    def __init__(self, store: Store, key: str, lane: Lane, board: Any) -> None:
+        super().__init__(store, key, lane.checkpoint_interval_s, lane.max_bad_rate)
         self._board = board
         self._context = ray.train.get_context()
 
@@ -119,13 +121,13 @@ def _work(config: dict[str, Any]) -> None:
     rows = _Rows(iter(shard.iter_batches(batch_size=None, prefetch_batches=2)))
     while (run := rows.next_run()) is not None:
         spec = lane.specs[run]
-        fabric = RayFabric(store, spec.key, lane.checkpoint_interval_s, config["board"])
+        fabric = RayFabric(store, spec.key, lane, config["board"])
         event = Event("done", spec.key)
         try:
             selection = select(spec, store)
             batches = rows.batches(run, spec, fabric.num_workers, fabric.rank)
             pretrain(spec, selection, batches, fabric)
-        except DivergedError as error:  # every rank sees the same mean loss, so every rank is here
+        except (DivergedError, BadDataError) as error:  # every rank sees the same means
             event = Event("failed", spec.key, error=str(error))
         rows.drain(run)
         if fabric.rank == 0:
@@ -158,13 +160,8 @@ class _Rows:
                         f"{parcel.worker} needs at step {parcel.first_step}"
                     )
                 expected += parcel.num_steps
-                loaded = {
-                    "images": row["images"][0],
-                    "labels": row["labels"][0],
-                    "captions": row["captions"][0],
-                }
                 waited_s, self._waited_s = self._waited_s, 0.0
-                yield from unpack(parcel, loaded, spec, num_workers, waited_s)
+                yield from unpack(parcel, loaded_of(row), spec, num_workers, waited_s)
 
         return read
 

@@ -1,26 +1,36 @@
-"""Parcels become pixels: read, decode, and hand on as uint8 in the order of ``order.py``."""
+"""Parcels become pixels: read, decode, and hand on as uint8 in the order of ``order.py``.
 
-import os
+Shapes: T steps of a parcel, V views, B examples of one worker in one step, S pixels a side.
+"""
+
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raystudy.crops import random_regions
 from raystudy.order import Parcel, step_rows, worker_chunks
-from raystudy.sources.webdataset import BadImage, decode, read_images
+from raystudy.randomness import generator
+from raystudy.shards.image import BadImage, Region, decode
+from raystudy.shards.read import Reader
+from raystudy.shards.table import Fault
 from raystudy.spec import Pretraining
-from raystudy.stages.index import Selection
+from raystudy.stages.select import Selection
+from raystudy.store import Store
+
+MAX_SUBSTITUTES = 64
 
 
 @dataclass(frozen=True)
 class Batch:
     """One worker's share of one global step: K' chunks of n examples each.
 
-    ``images`` uint8 (K'·n, S, S, 3), ``labels`` (K'·n,), ``chunks`` the numbers of the K' chunks.
+    ``images`` uint8 (V, K'·n, S, S, 3), where V is 1 unless the loader draws the views' regions;
+    ``labels`` (K'·n,), ``chunks`` the numbers of the K' chunks.
     """
 
     step: int
@@ -28,70 +38,179 @@ class Batch:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     captions: list[str]
+    num_bad: int = 0
     waited_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Everything a parcel holds, decoded."""
+
+    images: NDArray[np.uint8]
+    """(T, V, B, S, S, 3)."""
+    labels: NDArray[np.int64]
+    """(T, B)."""
+    captions: list[str]
+    """Of T·B examples; empty unless the method reads them."""
+    faults: dict[str, Fault] = field(default_factory=dict)
+    """Id of an example that could not be shown → why; the next good one was shown in its place."""
+
+
 def load(
-    parcel: Parcel, spec: Pretraining, selection: Selection, num_workers: int
-) -> dict[str, NDArray[Any] | list[str]]:
-    """Everything a parcel holds, decoded: ``images`` (T, B', S, S, 3) uint8, ``labels`` (T, B'),
-    ``captions`` of T·B' (empty unless the method reads them), for T steps of B' examples."""
+    parcel: Parcel, spec: Pretraining, selection: Selection, num_workers: int, reader: Reader
+) -> Loaded:
+    """Read and decode a parcel. Never raises for a bad example: the next one of the selection that
+    can be read stands in for it, for every worker count and on every pass the same one. Raises
+    RuntimeError where none can."""
     chunks = worker_chunks(spec.budget, num_workers, parcel.worker)
     steps = range(parcel.first_step, parcel.first_step + parcel.num_steps)
+    on_disk = selection.on_disk if spec.budget.run_length > 1 else None
     rows_TxB = np.stack(
-        [step_rows(spec.size, spec.budget, spec.seed, s)[chunks].reshape(-1) for s in steps]
+        [
+            step_rows(spec.size, spec.budget, spec.seed, step, on_disk)[chunks].reshape(-1)
+            for step in steps
+        ]
     )
     rows = rows_TxB.reshape(-1)
-    side = spec.architecture.preprocessing.image_size
-    places = [
-        (selection.shards[selection.shard[r]], int(selection.offset[r]), int(selection.size[r]))
-        for r in rows
-    ]
-    images = np.empty((len(rows), side, side, 3), dtype=np.uint8)
-    open_files: dict[Path, int] = {}
-    try:
-        for i, data in enumerate(read_images(places, open_files)):
-            images[i] = _decode(data, side, selection, rows[i])
-    finally:
-        for descriptor in open_files.values():
-            os.close(descriptor)
-    return {
-        "images": images.reshape(*rows_TxB.shape, side, side, 3),
-        "labels": selection.labels[rows_TxB],
-        "captions": [selection.captions[r] for r in rows] if "caption" in spec.method.reads else [],
-    }
+    T, B = rows_TxB.shape
+    V = spec.method.num_views if spec.augmentation.random_crop else 1
+    S = spec.architecture.preprocessing.image_size
+    regions = _regions(spec, selection, rows_TxB, steps, chunks, V)
+    images = np.empty((T, V, B, S, S, 3), dtype=np.uint8)
+    faults: dict[str, Fault] = {}
+    found = reader.read(_places(selection, rows))
+    for i, (row, data) in enumerate(zip(rows, found, strict=True)):
+        t, b = divmod(i, B)
+        fault = _show(data, images[t, :, b], regions[t, :, b] if regions is not None else None)
+        if fault:
+            faults[selection.table["id"][int(row)].as_py()] = fault
+            rows[i] = _substitute(int(row), selection, spec, reader, images[t, :, b])
+    return Loaded(
+        images=images,
+        labels=selection.labels[rows_TxB],
+        captions=selection.captions(rows) if "caption" in spec.method.reads else [],
+        faults=faults,
+    )
 
 
 def unpack(
-    parcel: Parcel, loaded: dict[str, Any], spec: Pretraining, num_workers: int, waited_s: float
+    parcel: Parcel, loaded: Loaded, spec: Pretraining, num_workers: int, waited_s: float
 ) -> Iterator[Batch]:
     """The batches inside a loaded parcel, in the order of their steps."""
     chunks = list(worker_chunks(spec.budget, num_workers, parcel.worker))
     share = len(chunks) * spec.budget.chunk_size
-    captions = list(loaded["captions"])
     for t in range(parcel.num_steps):
+        captions = loaded.captions[t * share : (t + 1) * share]
         yield Batch(
             step=parcel.first_step + t,
             chunks=chunks,
-            images=loaded["images"][t],
-            labels=loaded["labels"][t],
-            captions=captions[t * share : (t + 1) * share] if captions else [""] * share,
+            images=loaded.images[t],
+            labels=loaded.labels[t],
+            captions=captions or [""] * share,
+            num_bad=len(loaded.faults) if t == 0 else 0,
             waited_s=waited_s if t == 0 else 0.0,
         )
 
 
-def local_batches(spec: Pretraining, selection: Selection, first_step: int) -> Iterator[Batch]:
+def local_batches(
+    spec: Pretraining, selection: Selection, store: Store, first_step: int
+) -> Iterator[Batch]:
     """The stream of one worker, read in this process."""
-    for step in range(first_step, spec.num_steps):
-        started = time.perf_counter()
-        parcel = Parcel(0, step, 1, 0)
-        loaded = load(parcel, spec, selection, 1)
-        yield from unpack(parcel, loaded, spec, 1, time.perf_counter() - started)
+    with Reader() as reader:
+        for step in range(first_step, spec.num_steps):
+            started = time.perf_counter()
+            parcel = Parcel(0, step, 1, 0)
+            loaded = load(parcel, spec, selection, 1, reader)
+            note_faults(store, spec, parcel, loaded)
+            yield from unpack(parcel, loaded, spec, 1, time.perf_counter() - started)
 
 
-def _decode(data: bytes, side: int, selection: Selection, row: int) -> NDArray[np.uint8]:
+def note_faults(store: Store, spec: Pretraining, parcel: Parcel, loaded: Loaded) -> None:
+    """Write down what a parcel had to leave out. A parcel that is read again writes the same, so
+    that nothing is counted twice, whatever was killed in between."""
+    if loaded.faults:
+        name = f"{parcel.first_step:09d}-{parcel.worker}.json"
+        store.write(json.dumps(loaded.faults).encode(), "faults", spec.key, name)
+
+
+def noted_faults(store: Store, spec: Pretraining) -> dict[str, str]:
+    """Id → reason, of every example that a pre-training had to leave out so far."""
+    noted: dict[str, str] = {}
+    for name in store.names("faults", spec.key):
+        noted |= json.loads(store.read("faults", spec.key, name) or b"{}")
+    return dict(sorted(noted.items()))
+
+
+def by_reason(noted: dict[str, str]) -> dict[str, int]:
+    return dict(Counter(noted.values()).most_common())
+
+
+def _places(selection: Selection, rows: NDArray[np.int64]) -> list[tuple[str, int, int]]:
+    files = selection.files
+    return [
+        (files[file], offset, size)
+        for file, offset, size in zip(
+            selection.file[rows].tolist(),
+            selection.column("offset")[rows].tolist(),
+            selection.column("size")[rows].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _regions(
+    spec: Pretraining,
+    selection: Selection,
+    rows_TxB: NDArray[np.int64],
+    steps: range,
+    chunks: range,
+    num_views: int,
+) -> NDArray[np.int64] | None:
+    """(T, V, B, 4): left, top, width, height; None if views show the whole middle. Each chunk draws
+    from a generator of its own, so regions do not depend on which worker it goes to."""
+    area = spec.augmentation.random_crop
+    if area is None:
+        return None
+    widths, heights = selection.column("width"), selection.column("height")
+    parts = [
+        random_regions(
+            widths[chunk_rows],
+            heights[chunk_rows],
+            area,
+            generator(spec.seed, "crop", step, chunk, view),
+        )
+        for step, rows_B in zip(steps, rows_TxB, strict=True)
+        for view in range(num_views)
+        for chunk, chunk_rows in zip(chunks, rows_B.reshape(len(chunks), -1), strict=True)
+    ]
+    return np.concatenate(parts).reshape(len(steps), num_views, -1, 4)
+
+
+def _show(
+    data: bytes | Fault, out_VxSxSx3: NDArray[np.uint8], regions_Vx4: NDArray[np.int64] | None
+) -> Fault | None:
+    """Decode one example's views into place, or say why not."""
+    if isinstance(data, Fault):
+        return data
     try:
-        return decode(data, side)
-    except BadImage as error:
-        shard = selection.shards[selection.shard[row]]
-        raise BadImage(f"{shard}: example {selection.ids[row]}: {error}") from error
+        for view, out in enumerate(out_VxSxSx3):
+            region = None if regions_Vx4 is None else Region(*regions_Vx4[view].tolist())
+            decode(data, out.shape[0], region, out)
+    except BadImage:
+        return Fault.BAD_IMAGE
+    return None
+
+
+def _substitute(
+    row: int, selection: Selection, spec: Pretraining, reader: Reader, out: NDArray[np.uint8]
+) -> int:
+    """Show the next example after ``row`` that can be shown, in the middle; return its row."""
+    for step in range(1, min(MAX_SUBSTITUTES, spec.size)):
+        other = (row + step) % spec.size
+        (data,) = reader.read(_places(selection, np.array([other])))
+        if _show(data, out, None) is None:
+            return other
+    raise RuntimeError(
+        f"{MAX_SUBSTITUTES} examples in a row cannot be read, the first in "
+        f"{selection.files[selection.file[row]]}; is the store that holds them there?"
+    )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from raystudy.store import Store
 
+MAX_BAD_RATE = 0.1
 Report = Callable[[str, int, Mapping[str, float]], None]
 """(key of the pre-training, step, metrics)."""
 
@@ -22,9 +23,13 @@ Report = Callable[[str, int, Mapping[str, float]], None]
 class Fabric(ABC):
     """One worker's view of the group that trains one pre-training."""
 
-    def __init__(self, store: Store, key: str, checkpoint_interval_s: float) -> None:
+    def __init__(
+        self, store: Store, key: str, checkpoint_interval_s: float, max_bad_rate: float
+    ) -> None:
         self.store = store
         self.key = key
+        self.max_bad_rate = max_bad_rate
+        """Share of examples that may turn out to be damaged before a run is stopped."""
         self._interval_s = checkpoint_interval_s
         self._saved_at = time.monotonic()
 
@@ -84,9 +89,14 @@ class LocalFabric(Fabric):
     """One worker in this process."""
 
     def __init__(
-        self, store: Store, key: str, report: Report, checkpoint_interval_s: float = 30.0
+        self,
+        store: Store,
+        key: str,
+        report: Report,
+        checkpoint_interval_s: float = 30.0,
+        max_bad_rate: float = MAX_BAD_RATE,
     ) -> None:
-        super().__init__(store, key, checkpoint_interval_s)
+        super().__init__(store, key, checkpoint_interval_s, max_bad_rate)
         self._report = report
 
     @property

@@ -1,103 +1,104 @@
-"""Sources become an index: which examples there are, where they lie, what they are labelled.
+"""Sources become manifests: which examples there are, where they lie, what is wrong with the rest.
 
-``store/sources/<key>/index.parquet`` holds one row per example; a source that renders its examples
-keeps its shards beside it.
+A rendered source and its manifest live in ``store/sources/<key>/``. A data set on disk keeps its
+manifest beside itself; ``raystudy data index`` makes it, and so does the start of a run.
 """
 
-import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from raystudy.kinds import Integers, Source
-from raystudy.noise import realised_rate
-from raystudy.sources.webdataset import class_names, index_shards
-from raystudy.spec import Pretraining
+from raystudy.kinds import OnDisk, Rendered, Source
+from raystudy.shards.manifest import Manifest, Plain, build
 from raystudy.store import Store
-from raystudy.subset import nested_subset
+from raystudy.subset import Catalogue
+
+
+def leaves(source: Source) -> Iterator[Rendered | OnDisk]:
+    """The sources with shards of their own that ``source`` is made from, each once."""
+    found: list[Source] = []  # not a set: a hash is a key, which unindexed data has not yet
+    waiting = [source]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Rendered | OnDisk) and one not in found:
+            found.append(one)
+            yield one
+        waiting += reversed(one.inputs())
+
+
+def index(source: Rendered, store: Store) -> None:
+    """Render a source into the store, with the manifest of what it holds."""
+    with store.writing("sources", source) as (folder, facts):
+        source.render(folder)
+        manifest = build(Plain(str(folder)), str(folder / "manifest"))
+        facts["num_examples"] = manifest.num_examples
+
+
+def root_of(source: Rendered | OnDisk, store: Store) -> str:
+    """The folder or URL below which the paths of its examples lie."""
+    if isinstance(source, OnDisk):
+        return source.path.rstrip("/")
+    return str(store.local("sources", source.key))
+
+
+def catalogue(store: Store) -> Catalogue:
+    """How ``raystudy.subset`` finds the manifest of a leaf."""
+
+    def opened(source: Source) -> Keyed:
+        assert isinstance(source, Rendered | OnDisk)
+        return Keyed(source.key, _manifest(source, store))
+
+    return opened
+
+
+def faults(source: Source, store: Store) -> dict[str, int]:
+    """Damaged examples that indexing left out, by reason, over all leaves of a source."""
+    counts: Counter[str] = Counter()
+    for leaf in leaves(source):
+        counts.update(_manifest(leaf, store).faults)
+    return dict(counts.most_common())
+
+
+def check_faults(source: Source, store: Store, max_bad_rate: float) -> None:
+    """Raise ValueError, with the list by reason, if more of a leaf is damaged than may be."""
+    for leaf in leaves(source):
+        manifest = _manifest(leaf, store)
+        bad = sum(manifest.faults.values())
+        if bad > max_bad_rate * (bad + manifest.num_examples):
+            reasons = ", ".join(f"{r} ({n:,})" for r, n in manifest.faults.items())
+            raise ValueError(
+                f"{bad:,} of {bad + manifest.num_examples:,} examples of source '{leaf.name}' are "
+                f"damaged, over the {max_bad_rate:.1%} of --max-bad-rate: {reasons}"
+            )
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What one pre-training trains on: N examples in order of rank, labels as it sees them."""
+class Keyed:
+    """A manifest whose paths begin with the key of their source: mixed with others, they are still
+    told apart, and they stay true when the data moves."""
 
-    ids: list[str]
-    shards: list[Path]
-    shard: Integers
-    offset: Integers
-    size: Integers
-    labels: Integers
-    captions: list[str]
-    class_names: tuple[str, ...]
-    realised_noise: float
+    key: str
+    manifest: Manifest
 
     @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
+    def shards(self) -> pa.Table:
+        return self.manifest.shards
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.manifest.class_names
+
+    def rows(self, i: int) -> pa.Table:
+        rows = self.manifest.rows(i)
+        at = rows.schema.get_field_index("path")
+        paths = pc.call_function("binary_join_element_wise", [self.key, rows["path"], "/"])
+        return rows.set_column(at, "path", paths)
 
 
-def index(source: Source, store: Store) -> None:
-    """Write the source's shards if it makes them up, and the index of their examples."""
-    with store.writing("sources", source) as (folder, facts):
-        shards = [Path(s) for s in source.shards(folder)]
-        table = index_shards(shards)
-        names = class_names(shards[0].parent)
-        if not names:
-            names = tuple(map(str, range(int(np.max(table["label"].to_numpy(), initial=-1)) + 1)))
-        pq.write_table(table, folder / "index.parquet")
-        (folder / "shards.json").write_text(
-            json.dumps(
-                {
-                    # Paths inside the artifact are relative: the store may move.
-                    "shards": [s.name if s.parent == folder else str(s.absolute()) for s in shards],
-                    "class_names": names,
-                }
-            )
-        )
-        facts["num_examples"] = table.num_rows
-
-
-def select(spec: Pretraining, store: Store) -> Selection:
-    """The subset and the labels of one pre-training. Raises ValueError if the source is too small
-    or lacks what the method reads."""
-    table, shards, names = _read_index(str(store.local("sources", spec.source.key)))
-    ids = table["id"].to_pylist()
-    try:
-        rows = nested_subset(ids, spec.size, spec.seed)
-    except ValueError as error:
-        raise ValueError(f"Pretraining.size of source '{spec.source.name}': {error}") from error
-    table = table.take(rows)
-    ids = [ids[i] for i in rows]
-    clean = table["label"].to_numpy()
-    if "label" in spec.method.reads and (clean < 0).any():
-        raise ValueError(
-            f"source '{spec.source.name}' has {(clean < 0).sum():,} examples without a label, "
-            f"which {spec.method.name} needs; choose a labelled source or another method"
-        )
-    if "label" in spec.method.reads and (clean >= len(names)).any():
-        raise ValueError(
-            f"source '{spec.source.name}' has label {clean.max()} but {len(names)} class names; "
-            "complete classnames.txt beside its shards"
-        )
-    labels = spec.noise.labels(ids, clean, len(names), spec.seed) if spec.noise else clean
-    return Selection(
-        ids=ids,
-        shards=shards,
-        shard=table["shard"].to_numpy(),
-        offset=table["offset"].to_numpy(),
-        size=table["size"].to_numpy(),
-        labels=labels.astype(np.int64),
-        captions=table["caption"].to_pylist(),
-        class_names=names,
-        realised_noise=realised_rate(clean, labels),
-    )
-
-
-@lru_cache(maxsize=8)
-def _read_index(folder: str):
-    described = json.loads((Path(folder) / "shards.json").read_text())
-    shards = [Path(folder) / s for s in described["shards"]]  # an absolute path stays as it is
-    return pq.read_table(Path(folder) / "index.parquet"), shards, tuple(described["class_names"])
+def _manifest(source: Rendered | OnDisk, store: Store) -> Manifest:
+    if isinstance(source, OnDisk):
+        return Manifest.open(source.manifest_path)
+    return Manifest.open(str(store.local("sources", source.key) / "manifest"))

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from raystudy.backbone import build_objective
 from raystudy.randomness import number
+from raystudy.shards.table import MAX_NAMED
 from raystudy.spec import Optimisation, Pretraining
-from raystudy.stages.batches import Batch
+from raystudy.stages.batches import Batch, by_reason, noted_faults
 from raystudy.stages.fabric import Fabric
-from raystudy.stages.index import Selection
+from raystudy.stages.select import Selection
 from raystudy.views import training_view
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ class DivergedError(RuntimeError):
     """The loss is no longer finite: the run stops, the study goes on."""
 
 
+class BadDataError(RuntimeError):
+    """More examples turn out to be damaged than may be: the run stops, the study goes on."""
+
+
 def pretrain(
     spec: Pretraining,
     selection: Selection,
@@ -39,7 +44,7 @@ def pretrain(
 
     ``batches(first_step)`` yields this worker's share of each global step from there on. A run that
     was interrupted goes on from its last checkpoint and ends with the same weights.
-    Raises DivergedError.
+    Raises DivergedError, BadDataError.
     """
     started = time.perf_counter()
     objective = build_objective(spec, selection.num_classes)
@@ -58,6 +63,7 @@ def pretrain(
 
     every = max(1, spec.num_steps // NUM_CURVE_POINTS)
     waited_s, since = 0.0, time.perf_counter()
+    num_bad, num_seen = 0, 0
     model.train()
     for batch in batches(step):
         learning_rate = scheduled_rate(step, spec.num_steps, spec.optimisation)
@@ -66,10 +72,14 @@ def pretrain(
         metrics = _train_step(model, optimiser, batch, spec, fabric.device)
         step += 1
         waited_s += batch.waited_s
+        num_bad, num_seen = num_bad + batch.num_bad, num_seen + len(batch.labels)
         if step % every == 0 or step == spec.num_steps:
+            metrics["bad_rate"] = torch.tensor(num_bad / num_seen)
             means = fabric.mean(metrics)
             if not math.isfinite(means["loss"]):
                 raise DivergedError(f"loss is {means['loss']} at step {step} of {spec.num_steps}")
+            if means["bad_rate"] > fabric.max_bad_rate:
+                raise BadDataError(_bad_data(spec, means["bad_rate"], fabric))
             elapsed = time.perf_counter() - since
             point = means | {
                 "learning_rate": learning_rate,
@@ -133,11 +143,12 @@ def _train_step(
 def _views(batch: Batch, spec: Pretraining, device: torch.device) -> list[Tensor]:
     # Each chunk draws its views from a generator of its own, so they do not depend on which
     # worker it went to.
-    images = torch.from_numpy(batch.images).to(device).split(spec.budget.chunk_size)
+    images = torch.from_numpy(batch.images).to(device)
     views = []
     for view in range(spec.method.num_views):
         parts = []
-        for chunk, part in zip(batch.chunks, images, strict=True):
+        shown = images[min(view, len(images) - 1)].split(spec.budget.chunk_size)
+        for chunk, part in zip(batch.chunks, shown, strict=True):
             generator = torch.Generator().manual_seed(
                 number(spec.seed, "views", batch.step, chunk, view)
             )
@@ -146,6 +157,16 @@ def _views(batch: Batch, spec: Pretraining, device: torch.device) -> list[Tensor
             )
         views.append(torch.cat(parts) if len(parts) > 1 else parts[0])
     return views
+
+
+def _bad_data(spec: Pretraining, rate: float, fabric: Fabric) -> str:
+    noted = noted_faults(fabric.store, spec)
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in by_reason(noted).items())
+    first = ", ".join(list(noted)[:10])
+    return (
+        f"{rate:.1%} of the examples of source '{spec.source.name}' are damaged, over the "
+        f"{fabric.max_bad_rate:.1%} of --max-bad-rate: {reasons}; the first: {first}"
+    )
 
 
 def _parameter_groups(objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -166,6 +187,7 @@ def _publish(
     fabric: Fabric,
     spent_s: float,
 ) -> None:
+    faults = noted_faults(fabric.store, spec)
     facts = {
         "spent_s": round(spent_s, 3),
         "num_steps": spec.num_steps,
@@ -173,6 +195,9 @@ def _publish(
         "num_workers": fabric.num_workers,
         "realised_noise": selection.realised_noise,
         "class_names": selection.class_names,
+        "left_out": selection.left_out,
+        "faults": by_reason(faults),
+        "faulty_examples": list(faults)[:MAX_NAMED],
         "final": curve[-1][1] if curve else {},
     }
     with fabric.store.writing("pretrainings", spec, **facts) as (folder, _):
@@ -180,3 +205,4 @@ def _publish(
         save_file(state, folder / "objective.safetensors")
         (folder / "curve.json").write_text(json.dumps(curve))
     fabric.store.remove("checkpoints", f"{spec.key}.pt")
+    fabric.store.remove("faults", spec.key)

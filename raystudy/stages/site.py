@@ -9,14 +9,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from raystudy.kinds import Source
+from raystudy.kinds import Rendered
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit, adapt
 from raystudy.stages.batches import local_batches
 from raystudy.stages.event import Event
-from raystudy.stages.fabric import LocalFabric
-from raystudy.stages.index import index, select
+from raystudy.stages.fabric import MAX_BAD_RATE, LocalFabric
+from raystudy.stages.index import check_faults, index
 from raystudy.stages.pretrain import pretrain
+from raystudy.stages.select import select
 from raystudy.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Site(ABC):
         """Raise ValueError for what can never be placed here."""
 
     @abstractmethod
-    def index(self, sources: Sequence[Source]) -> Iterator[Event]: ...
+    def index(self, sources: Sequence[Rendered]) -> Iterator[Event]: ...
 
     @abstractmethod
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
@@ -43,14 +44,20 @@ class Site(ABC):
 class InProcess(Site):
     """One thing after the other in this process: for tests and for a debugger."""
 
-    def __init__(self, store: Store, checkpoint_interval_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        checkpoint_interval_s: float = 30.0,
+        max_bad_rate: float = MAX_BAD_RATE,
+    ) -> None:
         self.store = store
+        self.max_bad_rate = max_bad_rate
         self.checkpoint_interval_s = checkpoint_interval_s
 
     def check(self, specs: Sequence[Pretraining]) -> None:
         """One process can do anything, in time."""
 
-    def index(self, sources: Sequence[Source]) -> Iterator[Event]:
+    def index(self, sources: Sequence[Rendered]) -> Iterator[Event]:
         for source in sources:
             yield from _attempt(source.key, lambda source=source: index(source, self.store))
 
@@ -59,15 +66,20 @@ class InProcess(Site):
             told: deque[Event] = deque()
 
             def work(spec: Pretraining = spec, told: deque[Event] = told) -> None:
+                check_faults(spec.source, self.store, self.max_bad_rate)
                 selection = select(spec, self.store)
                 fabric = LocalFabric(
                     self.store,
                     spec.key,
                     lambda key, step, metrics: told.append(Event("progress", key, step, metrics)),
                     self.checkpoint_interval_s,
+                    self.max_bad_rate,
                 )
                 pretrain(
-                    spec, selection, lambda first: local_batches(spec, selection, first), fabric
+                    spec,
+                    selection,
+                    lambda first: local_batches(spec, selection, self.store, first),
+                    fabric,
                 )
 
             end = list(_attempt(spec.key, work))

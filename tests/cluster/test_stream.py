@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raystudy.kinds import Rendered
 from raystudy.order import parcels, worker_chunks
+from raystudy.shards.read import Reader
 from raystudy.spec import Pretraining, Study
 from raystudy.stages.batches import load
-from raystudy.stages.index import index, select
+from raystudy.stages.index import index
+from raystudy.stages.select import select
 from raystudy.store import Store
 
 pytestmark = pytest.mark.slow
@@ -35,13 +38,15 @@ def test_the_stream_is_the_order(
 ) -> None:
     import ray
 
-    from raystudy.cluster.stream import parcel_of, stream
+    from raystudy.cluster.stream import execution_options, parcel_of, stream
 
     specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)][:2]
-    index(specs[0].source, store)
+    source = specs[0].source
+    assert isinstance(source, Rendered)
+    index(source, store)
     runs = {0: 0, 1: 5}
     data = stream(runs, specs, num_workers, store.url)
-    data.context.execution_options.preserve_order = True  # as exact_order() asks of Ray Train
+    data.context.execution_options = execution_options()  # as exact_order() asks of Ray Train
 
     @ray.remote(num_cpus=0)
     def read(shard: Any, worker: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
@@ -54,17 +59,17 @@ def test_the_stream_is_the_order(
 
     shards = data.streaming_split(num_workers, equal=True)
     received = ray.get([read.remote(shard, i) for i, shard in enumerate(shards)])
-    expected = list(parcels(runs, specs, num_workers, 16))
+    expected = list(parcels(runs, specs, num_workers, [16, 16]))
     for worker, rows in enumerate(received):
         mine = [p for p in expected if p.worker == worker]
         assert [parcel for parcel, _, _ in rows] == mine
         for parcel, images, labels in rows:
             spec = specs[parcel.run]
-            here = load(parcel, spec, select(spec, store), num_workers)
-            assert np.array_equal(images, here["images"])
-            assert np.array_equal(labels, here["labels"])
+            here = load(parcel, spec, select(spec, store), num_workers, Reader())
+            assert np.array_equal(images, here.images)
+            assert np.array_equal(labels, here.labels)
             chunks = len(worker_chunks(spec.budget, num_workers, worker))
-            assert images.shape[:2] == (parcel.num_steps, chunks * spec.budget.chunk_size)
+            assert images.shape[:3] == (parcel.num_steps, 1, chunks * spec.budget.chunk_size)
 
 
 def test_more_workers_than_the_cluster_has_are_refused_at_once(

@@ -2,11 +2,22 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from raystudy import kinds
 from raystudy.kinds import Spec
+from raystudy.noise.instance_dependent import write_margins
+from raystudy.shards.manifest import Plain, build
+from raystudy.sources.glyphs import Glyphs
 
 KINDS: dict[str, type[Spec]] = {
     "sources": kinds.Source,
@@ -14,15 +25,46 @@ KINDS: dict[str, type[Spec]] = {
     "methods": kinds.Method,
     "adapt": kinds.Adaptation,
     "metrics": kinds.Metric,
+    "noise": kinds.Noise,
     "laws": kinds.Law,
     "claims": kinds.Claim,
 }
 
-EXAMPLES: dict[str, dict[str, object]] = {
-    # What a variant with required fields is made from; others are made from nothing.
+
+def _with_margins() -> dict[str, Any]:
+    path = "memory://contracts/margins.parquet"
+    write_margins(path, ["a", "b"], np.eye(2), np.array([0, 0]))
+    return {"rate": 0.3, "margins": path}
+
+
+def _on_disk() -> dict[str, Any]:
+    """A source on disk has no key before it has a manifest; an empty one will do."""
+    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(folder / "0.tar", "w"):
+        pass
+    manifest = build(Plain(str(folder)))
+    return {"path": str(folder), "index": manifest.url}
+
+
+Fields = dict[str, Any]
+EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
+    # What a variant with required fields is made from, or a function of what needs a file; others
+    # are made from nothing.
     "Glyphs": {"script": "latin"},
-    "WebDataset": {"path": "shards"},
+    "Curated": {"source": Glyphs(script="latin")},
+    "Captioned": {"source": Glyphs(script="latin")},
+    "Labelled": {"source": Glyphs(script="latin"), "classes": ("cat", "dog")},
+    "Mixture": {"sources": (Glyphs(script="latin"), Glyphs(script="greek"))},
     "Symmetric": {"rate": 0.3},
+    "Pair": {"rate": 0.3},
+    "Transition": {"matrix": ((0.8, 0.2, 0.0), (0.1, 0.7, 0.2), (0.0, 0.0, 1.0))},
+    "ClassConditional": {"rates": {"cat": 0.4, "dog": 0.1}, "to": {"cat": "dog"}},
+    "InstanceDependent": _with_margins,
+    "ShuffledCaptions": {"rate": 0.3},
+    "DroppedWords": {"rate": 0.3},
+    "TemplateCaptions": {"rate": 0.3},
+    "Typos": {"rate": 0.3},
     "SourceSpreadShrinks": {
         "task": "digits",
         "adaptation": "linear-probe",
@@ -65,12 +107,12 @@ def variants_in(module: ModuleType, kind: type[Spec]) -> list[type[Spec]]:
 
 
 def variants(folder: str | None = None) -> list[type[Spec]]:
-    """Every concrete class of one kind's folder, or of all, ``noise.py`` included."""
+    """Every concrete class of one kind's folder, or of all."""
     if folder:
         return [c for m in modules(folder) for c in variants_in(m, KINDS[folder])]
-    noises = variants_in(importlib.import_module("raystudy.noise"), kinds.Noise)
-    return noises + [c for f in KINDS for c in variants(f)]
+    return [c for f in KINDS for c in variants(f)]
 
 
 def example(cls: type[Spec]) -> Spec:
-    return cls(**EXAMPLES.get(cls.__name__, {}))
+    fields = EXAMPLES.get(cls.__name__, _on_disk if issubclass(cls, kinds.OnDisk) else {})
+    return cls(**(fields() if callable(fields) else fields))

@@ -6,7 +6,7 @@ from raystudy.laws.power import OffsetPower
 from raystudy.methods.clip import CLIP
 from raystudy.methods.simclr import SimCLR
 from raystudy.methods.supervised import Supervised
-from raystudy.noise import Symmetric
+from raystudy.noise.symmetric import Symmetric
 from raystudy.sources.glyphs import Glyphs
 from raystudy.spec import Architecture, Augmentation, Budget, Grid, Preprocessing, Study
 from raystudy.tasks.digits import Digits

@@ -13,7 +13,7 @@ from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.key import canonical, difference, key
 from raystudy.kinds import Spec
 from raystudy.methods.supervised import Supervised
-from raystudy.noise import Symmetric
+from raystudy.noise.symmetric import Symmetric
 from raystudy.sources.glyphs import Glyphs
 from raystudy.spec import Architecture, Budget, Cell, Optimisation, Pretraining
 from raystudy.tasks.digits import Digits

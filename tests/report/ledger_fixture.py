@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from raystudy.kinds import Adaptation, Method, Noise, Source, Task, Verdict
+from raystudy.kinds import Adaptation, Method, Noise, Rendered, Task, Verdict
 from raystudy.kinds import Claim as ClaimKind
 from raystudy.ledger import SCHEMA
 from raystudy.spec import Architecture, Grid, Study
@@ -26,7 +26,7 @@ OF_SPLIT = {"inverted": 1.9, "blurred": 1.3, "noisy": 1.5, "rotated": 1.4, "clut
 RANDOM = {"1": 0.13, "5": 0.16, "10": 0.18, "20": 0.19, "full": 0.35}
 
 
-class NamedSource(Source):
+class NamedSource(Rendered):
     label: str
 
     @property
@@ -38,7 +38,7 @@ class NamedSource(Source):
     def known_size(self) -> int | None:
         return None
 
-    def shards(self, folder: Any) -> Sequence[Any]:
+    def render(self, folder: Any) -> None:
         raise NotImplementedError
 
 
@@ -54,7 +54,7 @@ class NamedNoise(Noise):
     def nominal_rate(self) -> float:
         return self.rate
 
-    def labels(self, ids: Any, labels: Any, num_classes: int, seed: int) -> Any:
+    def corrupt(self, clean: Any, seed: int) -> Any:
         raise NotImplementedError
 
 

@@ -11,12 +11,14 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
 from raystudy.backbone import build_objective
+from raystudy.kinds import Rendered
 from raystudy.randomness import number
 from raystudy.spec import Optimisation, Pretraining, Study
 from raystudy.stages.batches import Batch, local_batches
 from raystudy.stages.fabric import LocalFabric
-from raystudy.stages.index import Selection, index, select
+from raystudy.stages.index import index
 from raystudy.stages.pretrain import DivergedError, pretrain, scheduled_rate
+from raystudy.stages.select import Selection, select
 from raystudy.store import Store
 from raystudy.views import training_view
 
@@ -30,8 +32,13 @@ def spec(study: Study, store: Store) -> Pretraining:
     torch.set_num_threads(1)
     found = next(iter(study.grids[0].backbones()))
     assert isinstance(found, Pretraining)
-    index(found.source, store)
+    index(rendered(found), store)
     return found
+
+
+def rendered(spec: Pretraining) -> Rendered:
+    assert isinstance(spec.source, Rendered)
+    return spec.source
 
 
 def weights(store: Store, spec: Pretraining) -> dict[str, torch.Tensor]:
@@ -44,7 +51,7 @@ def train(spec: Pretraining, store: Store, until: int | None = None) -> list[int
     selection = select(spec, store)
 
     def batches(first: int) -> Iterator[Batch]:
-        for batch in local_batches(spec, selection, first):
+        for batch in local_batches(spec, selection, store, first):
             if batch.step == until:
                 raise KilledError
             yield batch
@@ -59,7 +66,7 @@ def train(spec: Pretraining, store: Store, until: int | None = None) -> list[int
 @pytest.mark.parametrize("until", [1, 7, 11])
 def test_a_killed_run_ends_with_the_same_weights(spec, store, tmp_path: Path, until: int) -> None:
     whole = Store(tmp_path / "whole")
-    index(spec.source, whole)
+    index(rendered(spec), whole)
     steps = train(spec, whole)
     with pytest.raises(KilledError):
         train(spec, store, until)
@@ -84,7 +91,7 @@ def test_training_equals_a_plain_torch_loop(spec: Pretraining, store: Store) -> 
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, fused=True)
     warmup = int(0.1 * spec.num_steps)
-    for step, batch in enumerate(local_batches(spec, selection, 0)):
+    for step, batch in enumerate(local_batches(spec, selection, store, 0)):
         progress = (step - warmup) / (spec.num_steps - warmup)
         rate = 1e-3 * (
             (step + 1) / (warmup + 1) if step < warmup else 0.5 * (1 + math.cos(math.pi * progress))
@@ -92,7 +99,7 @@ def test_training_equals_a_plain_torch_loop(spec: Pretraining, store: Store) -> 
         for group in optimiser.param_groups:
             group["lr"] = rate
         halves = []
-        for chunk, part in enumerate(torch.from_numpy(batch.images).split(8)):
+        for chunk, part in enumerate(torch.from_numpy(batch.images[0]).split(8)):
             generator = torch.Generator().manual_seed(number(0, "views", step, chunk, 0))
             halves.append(
                 training_view(part, spec.architecture.preprocessing, spec.augmentation, generator)
@@ -129,8 +136,8 @@ def test_the_schedule_warms_up_and_ends_near_zero() -> None:
 def test_the_realised_noise_is_counted(study: Study, store: Store) -> None:
     noisy = next(b for b in study.grids[0].backbones() if b.axes()["noise_rate"] == 0.5)
     assert isinstance(noisy, Pretraining)
-    index(noisy.source, store)
+    index(rendered(noisy), store)
     noised, clean = select(noisy, store), select(noisy.model_copy(update={"noise": None}), store)
-    assert noised.ids == clean.ids
+    assert noised.table["id"] == clean.table["id"]
     assert noised.realised_noise == (noised.labels != clean.labels).mean()
     assert 0.3 < noised.realised_noise < 0.7

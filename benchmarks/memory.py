@@ -1,0 +1,116 @@
+"""Memory while shards far larger than it stream through: flat, or not.
+
+    python benchmarks/memory.py [--gigabytes 20] [--plot docs/memory.png] [--json PATH]
+
+Proportional set size (each shared page counted once) of every process of the run, object store
+included, once a second. The consumer reads one epoch through Ray Train as a pre-training would.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parent))
+import loaders
+from images import write_shards
+
+SIDE = 96
+LIMIT_GB = 3.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, default=20.0)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="memory-", dir=os.environ.get("TMPDIR")) as folder:
+        shards = Path(folder, "shards")
+        sample = write_shards(shards, 400) / 400
+        num_images = int(options.gigabytes * 1e9 / sample)
+        written = write_shards(shards, num_images)
+        print(f"{num_images:,} images in {written / 1e9:.1f} GB of shards")
+        started = time.time()
+        loaders.index(str(shards), workers=os.cpu_count() or 1)
+        print(f"indexed in {time.time() - started:.0f} s")
+        seconds, gigabytes, seen = watch(folder, num_images)
+    steady = gigabytes[len(gigabytes) // 10 :]
+    slope = np.polyfit(seen[len(seen) // 10 :], steady, 1)[0] * num_images
+    print(
+        f"{seen[-1]:,} images in {seconds[-1]:.0f} s ({seen[-1] / seconds[-1]:,.0f}/s); resident "
+        f"memory {steady.min():.2f} to {steady.max():.2f} GB, trend {slope:+.2f} GB over all"
+    )
+    if options.plot:
+        plot(seen * sample / 1e9, gigabytes, options.plot)
+    if options.json:
+        line = {
+            "name": f"peak memory streaming {options.gigabytes:.0f} GB, GB",
+            "ours": float(gigabytes.max()),
+            "peer": LIMIT_GB,
+            "peer_name": "limit",
+            "ratio": LIMIT_GB / float(gigabytes.max()),
+            "low": LIMIT_GB / float(steady.max()),
+            "high": LIMIT_GB / float(steady.min()),
+        }
+        options.json.write_text(json.dumps([line], indent=1))
+
+
+def watch(folder: str, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seconds, gigabytes and images seen, once a second until one epoch has passed."""
+    with tempfile.TemporaryDirectory() as box, open(Path(box, "log"), "w") as log:
+        Path(box, "count").write_bytes(bytes(16))
+        run = subprocess.Popen(
+            [sys.executable, loaders.__file__, "raystudy", folder, str(SIDE), box],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        points = []
+        try:
+            while not points or points[-1][2] < num_images - 10 * loaders.BATCH:
+                if run.poll() is not None:
+                    raise RuntimeError(Path(box, "log").read_text()[-3000:])
+                time.sleep(1)
+                seen = sum(loaders.counts(box))
+                if seen:
+                    points.append((time.time(), pss(run.pid) / 1e9, seen))
+        finally:
+            os.killpg(run.pid, signal.SIGTERM)
+            run.wait()
+    times, gigabytes, seen = map(np.array, zip(*points, strict=True))
+    return times - times[0], gigabytes, seen
+
+
+def pss(pid: int) -> int:
+    total = 0
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total
+
+
+def plot(read: np.ndarray, gigabytes: np.ndarray, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    axes.plot(read, gigabytes, linewidth=1.5)
+    axes.axhline(LIMIT_GB, color="grey", linestyle="--", linewidth=1)
+    axes.text(read[-1], LIMIT_GB, "limit", ha="right", va="bottom", color="grey")
+    axes.set(xlabel="shards read, GB", ylabel="resident memory, GB", ylim=(0, LIMIT_GB * 1.1))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
