@@ -1,6 +1,6 @@
 """Images a second from shards into the training loop, against how it is commonly done.
 
-    python benchmarks/ingest.py [--sizes 64 96 224] [--rounds 5] [--json PATH]
+    python benchmarks/ingest.py [--sizes 64 96 224] [--rounds 3] [--json PATH]
 
 Every arm is a process of its own that reads the same tars for ever; in each round they take turns,
 the others stopped by a signal with all their children, and the first moments of a turn are not
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import loaders
 from images import write_folder, write_shards
 
-WARM_S, TURN_S = 1.5, 4.0
+WARM_S, TURN_S = 3.0, 5.0
 START_S = 120
 OURS = "raystudy"
 
@@ -35,14 +35,14 @@ OURS = "raystudy"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 224])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--arms", nargs="+", default=list(loaders.ARMS), choices=loaders.ARMS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingest-") as folder:
         shards = Path(folder, "shards")
-        size = write_shards(shards, options.images, distinct=options.images)
+        size = write_shards(shards, options.images)
         write_folder(Path(folder, "folder"), shards)
         loaders.index(str(shards))
         print(f"{options.images} JPEGs, {size / options.images / 1000:.0f} KB each")
@@ -104,7 +104,7 @@ class Arm:
             stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"RAY_health_check_failure_threshold": "1000"},
+            env=os.environ | loaders.ENVIRONMENT.get(name, {}),
         )
         started = time.time()
         while self.count() == 0:  # one arm starts at a time

@@ -22,6 +22,11 @@ ARMS = {
     "timm": "timm create_loader on an image folder",
     "ray-plain": "Ray Data read_webdataset and map_batches, as documented",
 }
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""As raystudy sets it for its workers: without, freed pixels go back to the kernel each time."""
+RAY = {"RAY_health_check_failure_threshold": "1000"}
+"""A cluster that was stopped for another arm's turn is not dead."""
+ENVIRONMENT = {"limit": MALLOC, "raystudy": RAY, "ray-plain": RAY}
 BATCH, LOADERS = 64, 2
 AREA = (0.08, 1.0)
 

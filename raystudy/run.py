@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import raystudy
 from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.plan import Plan, plan
+from raystudy.shards.table import Fault
 from raystudy.spec import Pretraining, Study
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
@@ -132,17 +134,35 @@ def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | 
     specs = {c.backbone.key: c.backbone for c in study.cells()}
     trained = [s for s in specs.values() if isinstance(s, Pretraining)]
     finished = store.done_keys("pretrainings")
-    spent = [
-        store.provenance("pretrainings", s.key)["spent_s"] for s in trained if s.key in finished
-    ]
+    trained = [s for s in trained if s.key in finished]
+    spent = [store.provenance("pretrainings", s.key)["spent_s"] for s in trained]
     return {
         "cells": records["cell"].n_unique(),
         "pre-trainings": len(spent),
-        "samples seen": sum(s.samples_seen for s in trained if s.key in finished),
+        **_damage_by_source(trained, store),
+        "samples seen": sum(s.samples_seen for s in trained),
         "pre-training time (worker seconds)": round(sum(spent)),
         "adaptation time (worker seconds)": round(records.unique("cell")["seconds"].sum()),
         "raystudy": raystudy.__version__,
         "python": platform.python_version(),
+    }
+
+
+def _damage_by_source(trained: Sequence[Pretraining], store: Store) -> dict[str, str]:
+    """What was wrong with the data, for people to read; nothing where nothing was."""
+    left_out: dict[str, dict[str, int]] = {}
+    replaced: dict[str, Counter[str]] = {}
+    for spec in trained:
+        facts = store.provenance("pretrainings", spec.key)
+        left_out[spec.source.name] = facts.get("left_out", {})
+        most = replaced.setdefault(spec.source.name, Counter())
+        most |= Counter(facts.get("faults", {}))  # of the pre-training that met most
+    said = {f"left out of {name}": counts for name, counts in left_out.items()}
+    said |= {f"replaced while training on {name}": counts for name, counts in replaced.items()}
+    return {
+        what: "; ".join(f"{reason}: {n:,}" for reason, n in counts.items())
+        for what, counts in said.items()
+        if counts
     }
 
 
@@ -276,9 +296,12 @@ def _mirror(todo: Plan, store: Store, tracker: Tracker, watcher: Watcher) -> Non
 def _damage(spec: Pretraining, store: Store) -> list[tuple[int, dict[str, float]]]:
     """What the data of a finished pre-training lacked, by reason, as metrics of its last step."""
     facts = store.provenance("pretrainings", spec.key)
-    counts = {f"left_out/{reason}": n for reason, n in facts.get("left_out", {}).items()}
-    counts |= {f"replaced/{reason}": n for reason, n in facts.get("faults", {}).items()}
-    return [(spec.num_steps, {k: float(n) for k, n in counts.items()})] if counts else []
+    counts = {
+        f"{kind}/{Fault(reason).name.lower()}": float(n)
+        for kind, found in (("left_out", "left_out"), ("replaced", "faults"))
+        for reason, n in facts.get(found, {}).items()
+    }
+    return [(spec.num_steps, counts)] if counts else []
 
 
 def _start(spec: Pretraining, tracker: Tracker) -> None:

@@ -5,6 +5,7 @@ So row i reaches worker i mod W, whatever finished first.
 """
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -22,13 +23,15 @@ from raystudy.stages.batches import Loaded, load, note_faults
 from raystudy.stages.select import Selection, select
 from raystudy.store import Store
 
-MAX_PARCEL_BYTES = 32 << 20
+MAX_PARCEL_BYTES = 64 << 20
 MAX_PARCEL_STEPS = 16
 IN_FLIGHT = 4
 """Parcels a loader has in hand, so that it never waits for the executor's next turn."""
-MAX_WAITING_BYTES = 768 << 20
+MAX_WAITING_BYTES = 1 << 30
 """Of pixels loaded and not yet trained on, for each stream: what keeps memory flat."""
 LOADER_CPUS = 0.25
+THREADS = 2
+"""Of a loader: one decodes while the other hands its parcel to Ray."""
 TURN_S = 0.05
 NOTHING = -1
 
@@ -58,6 +61,7 @@ def stream(
         fn_constructor_args=(plan, specs, num_workers, store_url),
         batch_size=1,
         num_cpus=LOADER_CPUS,
+        max_concurrency=THREADS,
         compute=ActorPoolStrategy(size=num_loaders, max_tasks_in_flight_per_actor=IN_FLIGHT),
     )
 
@@ -70,7 +74,7 @@ class LoadParcel:
     ) -> None:
         self._plan, self._specs, self._num_workers = plan, specs, num_workers
         self._store = Store(store_url)
-        self._reader = Reader()
+        self._own = threading.local()
         self._selected: tuple[int, Selection] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
@@ -82,10 +86,17 @@ class LoadParcel:
         note_faults(self._store, spec, parcel, loaded)
         return {"parcel": np.array([astuple(parcel)])} | row_of(loaded)
 
+    @property
+    def _reader(self) -> Reader:
+        if not hasattr(self._own, "reader"):
+            self._own.reader = Reader()
+        return self._own.reader
+
     def _select(self, run: int) -> Selection:
-        if self._selected is None or self._selected[0] != run:
-            self._selected = run, select(self._specs[run], self._store)
-        return self._selected[1]
+        held = self._selected
+        if held is None or held[0] != run:
+            self._selected = held = run, select(self._specs[run], self._store)
+        return held[1]
 
 
 class Pace:

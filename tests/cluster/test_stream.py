@@ -13,7 +13,7 @@ import pytest
 from raystudy.kinds import Rendered
 from raystudy.order import parcels, worker_chunks
 from raystudy.shards.read import Reader
-from raystudy.spec import Pretraining, Study
+from raystudy.spec import Augmentation, Budget, Pretraining, Study
 from raystudy.stages.batches import load
 from raystudy.stages.index import index
 from raystudy.stages.select import select
@@ -32,20 +32,35 @@ def ray_here() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize(("num_workers", "num_loaders"), [(1, 2), (2, 1), (3, 2), (4, 3)])
 def test_the_stream_is_the_order(
-    ray_here: None, study: Study, store: Store, num_workers: int
+    ray_here: None,
+    study: Study,
+    store: Store,
+    num_workers: int,
+    num_loaders: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import ray
 
+    from raystudy.cluster import stream as streams
     from raystudy.cluster.stream import execution_options, parcel_of, stream
 
-    specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)][:2]
+    monkeypatch.setattr(streams, "MAX_PARCEL_STEPS", 2)
+    changes = {
+        "budget": Budget(epochs=3, batch_size=24, chunk_size=2, run_length=3),
+        "augmentation": Augmentation(random_crop=(0.2, 1.0)),
+    }
+    specs = [
+        b.model_copy(update=changes)
+        for b in study.grids[0].backbones()
+        if isinstance(b, Pretraining)
+    ][:2]
     source = specs[0].source
     assert isinstance(source, Rendered)
     index(source, store)
     runs = {0: 0, 1: 5}
-    data = stream(runs, specs, num_workers, store.url)
+    data = stream(runs, specs, num_workers, store.url, num_loaders)
     data.context.execution_options = execution_options()  # as exact_order() asks of Ray Train
 
     @ray.remote(num_cpus=0)
@@ -59,7 +74,7 @@ def test_the_stream_is_the_order(
 
     shards = data.streaming_split(num_workers, equal=True)
     received = ray.get([read.remote(shard, i) for i, shard in enumerate(shards)])
-    expected = list(parcels(runs, specs, num_workers, [16, 16]))
+    expected = list(parcels(runs, specs, num_workers, [2, 2]))
     for worker, rows in enumerate(received):
         mine = [p for p in expected if p.worker == worker]
         assert [parcel for parcel, _, _ in rows] == mine

@@ -5,6 +5,7 @@ import warnings
 from struct import pack
 from zlib import crc32
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,3 +147,25 @@ def test_damaged_images_are_refused_or_square(
         except BadImage:
             return
     assert pixels.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("quality", [60, 95])
+def test_what_lies_below_the_region_changes_no_pixel(subsampling: int, quality: int) -> None:
+    """Decoding stops below the region; a progressive JPEG of the same coefficients cannot."""
+    image = photograph(333, 251)
+    options = {"quality": quality, "subsampling": subsampling}
+    whole = encoded(image, "JPEG", **options)
+    for bottom in (*range(17, 251, 13), 31, 32, 33, 240, 251):
+        region = Region(5, bottom - 17, 300, 17)
+        full = np.asarray(Image.open(io.BytesIO(whole)))[region.top : bottom, 5:305]
+        part = cv2.resize(full, (96, 96), interpolation=cv2.INTER_LINEAR)
+        assert np.abs(decode(whole, 96, region).astype(int) - part).max() <= 2, bottom
+
+
+def test_a_jpeg_cut_off_below_the_region_is_damaged_all_the_same() -> None:
+    data = encoded(photograph(), "JPEG", quality=90)
+    top = Region(0, 0, 600, 100)
+    decode(data, 32, top)
+    with pytest.raises(BadImage):
+        decode(data[: int(0.9 * len(data))], 32, top)

@@ -1,6 +1,7 @@
 """A whole study in one process: computed once, healed, mirrored, reported."""
 
 import os
+import tarfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from raystudy.ledger import Ledger
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.plan import plan
 from raystudy.run import BusyError, run
+from raystudy.shards.manifest import build
+from raystudy.sources.glyphs import Glyphs
+from raystudy.sources.webdataset import WebDataset
 from raystudy.spec import Study
 from raystudy.stages.site import InProcess
 from raystudy.store import Store
@@ -143,3 +147,43 @@ def test_labels_of_the_test_split_change_no_adaptation(
     second = Ledger(other).predictions(cells).sort(keys)
     assert first.select(*keys, "logits").equals(second.select(*keys, "logits"))
     assert not values(store).equals(values(other))
+
+
+def test_damage_in_the_data_reaches_report_and_mlflow(
+    study: Study, store: Store, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    data = tmp_path / "data"
+    source = study.grids[0].sources[0]
+    assert isinstance(source, Glyphs)
+    source.render(data)
+    tar = data / "00000.tar"
+    content = bytearray(tar.read_bytes())
+    with tarfile.open(tar) as members:
+        images = [m for m in members if m.name.endswith(".png")]
+    for member in images[:3]:  # no longer an image
+        content[member.offset_data : member.offset_data + 8] = b"<html>!!"
+    for member in images[3:13]:  # still one, as far as its header says
+        content[member.offset_data + 40 : member.offset_data + member.size] = bytes(
+            member.size - 40
+        )
+    tar.write_bytes(content)
+    shards = WebDataset(path=str(data), label="shards")
+    build(shards)
+    grid = study.grids[0].model_copy(
+        update={"sources": (shards,), "noises": (None,), "sizes": (64, 287)}
+    )
+    damaged = study.model_copy(update={"grids": (grid, study.grids[1])})
+    outcome = drive(damaged, store)
+    assert not outcome.failures
+    assert outcome.report
+    page = outcome.report.read_text()
+    assert "not a JPEG, PNG or WebP image: 3" in page
+    assert "an image that cannot be decoded: 1" in page
+    client = MlflowClient(default_uri(Path(store.root)))
+    (experiment,) = client.search_experiments(filter_string="name = 'small'")
+    runs = client.search_runs([experiment.experiment_id])
+    largest = next(r for r in runs if "287" in str(r.info.run_name))
+    assert largest.data.metrics["left_out/not_an_image"] == 3
+    assert largest.data.metrics["replaced/bad_image"] == 10
