@@ -71,7 +71,12 @@ def raystudy(folder: str, side: int, box: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         url = Store(f"{scratch}/store").url
         select(spec, Store(url))
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, runtime_env={"env_vars": MALLOC})
+        ray.init(
+            address="local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": MALLOC},
+        )
 
         def worker(_: dict) -> None:
             import ray.train
@@ -98,7 +103,7 @@ def raystudy(folder: str, side: int, box: str) -> None:
 
 
 def pretraining(shards: str, side: int):
-    """A pre-training that does not end while the benchmark runs."""
+    """A pre-training that does not end while the benchmark runs: 3 million views or two epochs."""
     from raystudy.methods.supervised import Supervised
     from raystudy.sources.webdataset import WebDataset
     from raystudy.spec import Architecture, Augmentation, Budget, Preprocessing, Pretraining
@@ -111,7 +116,7 @@ def pretraining(shards: str, side: int):
         architecture=Architecture(name="resnet18", preprocessing=Preprocessing(image_size=side)),
         source=source,
         size=size,
-        budget=Budget(epochs=1000, batch_size=BATCH, chunk_size=BATCH),
+        budget=Budget(epochs=max(2.0, 3e6 / size), batch_size=BATCH, chunk_size=BATCH),
         augmentation=Augmentation(random_crop=AREA, flip=True),
     )
 
@@ -211,7 +216,7 @@ def ray_plain(folder: str, side: int, box: str) -> None:
     from PIL import Image
     from torchvision import transforms
 
-    ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     view = transforms.Compose(
         [transforms.RandomResizedCrop(side, scale=AREA), transforms.RandomHorizontalFlip()]

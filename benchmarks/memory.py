@@ -30,15 +30,18 @@ LIMIT_GB = 3.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=20.0)
+    parser.add_argument("--folder", type=Path, help="Keep the shards there, and use them again.")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="memory-", dir=os.environ.get("TMPDIR")) as folder:
+    with tempfile.TemporaryDirectory(prefix="memory-") as temporary:
+        folder = str(options.folder or temporary)
         shards = Path(folder, "shards")
-        sample = write_shards(shards, 400) / 400
+        sample = write_shards(Path(temporary, "sample"), 400) / 400
         num_images = int(options.gigabytes * 1e9 / sample)
-        written = write_shards(shards, num_images)
-        print(f"{num_images:,} images in {written / 1e9:.1f} GB of shards")
+        if not shards.exists():
+            written = write_shards(shards, num_images)
+            print(f"{num_images:,} images in {written / 1e9:.1f} GB of shards")
         started = time.time()
         loaders.index(str(shards), workers=os.cpu_count() or 1)
         print(f"indexed in {time.time() - started:.0f} s")
