@@ -239,6 +239,10 @@ class OnDisk(Source):
 class Derived(Source):
     """A source made from others: filtered, mixed, captioned, labelled."""
 
+    def check(self) -> None:
+        for source in self.inputs():
+            source.check()
+
     @abstractmethod
     def arrange(self, streams: Sequence[Stream], seed: int) -> Stream:
         """The order of this source from the orders of its ``inputs()``, without reading ahead of

@@ -31,7 +31,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 counts."""
 IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "png", "webp"))
 _BATCH = 8192
-_MAX_WHERE = 300
 _MAX_LANGUAGE = 64
 _MAX_FLOAT32 = 3.4028234e38
 
@@ -64,7 +63,7 @@ class Rows:
             self._flush()
 
     def lose(self, fault: Fault, where: str) -> None:
-        self._indexed.lose(fault, where[:_MAX_WHERE])
+        self._indexed.lose(fault, where)
 
     @contextmanager
     def example(self, where: str) -> Iterator[None]:

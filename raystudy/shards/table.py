@@ -56,6 +56,8 @@ class Fault(StrEnum):
 
 MAX_NAMED = 20
 """Faulty examples that are kept by name, of each shard and reason; the rest is only counted."""
+MAX_WHERE = 300
+"""Characters of such a name that are kept: they come from untrusted files."""
 
 
 @dataclass
@@ -71,7 +73,15 @@ class Indexed:
         self.faults[fault] += 1
         named = self.named.setdefault(fault, [])
         if len(named) < MAX_NAMED:
-            named.append(where)
+            named.append(where[:MAX_WHERE])
+
+
+def replaced(rows: pa.Table, column: str, values: Iterable[Any]) -> pa.Table:
+    """``rows`` with other ``values`` (N,) in one column."""
+    field = SCHEMA.field(column)
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        values = pa.array(values, field.type)
+    return rows.set_column(rows.schema.get_field_index(column), field, values)
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:

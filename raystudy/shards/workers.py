@@ -28,7 +28,6 @@ IDENTITY = ("id", "digest", "label", "caption", *METADATA)
 FOOTER = b"raystudy"
 """In a rows file's metadata: its row of ``manifest.SHARDS`` as JSON."""
 _NEVER_NULL = ("id", "path", "offset", "size", "digest", "label", "caption")
-_MAX_WHERE = 300
 
 Row = dict[str, Any]
 """Of ``manifest.SHARDS``."""
@@ -128,7 +127,7 @@ def _with_known_labels(rows: pa.Table, num_classes: int, shard: str, indexed: In
     labels = rows["label"].to_numpy()
     known = (labels >= -1) & (labels < num_classes)
     for id in rows["id"].filter(pa.array(~known)).to_pylist():
-        indexed.lose(Fault.UNKNOWN_LABEL, f"{shard}/{id}"[:_MAX_WHERE])
+        indexed.lose(Fault.UNKNOWN_LABEL, f"{shard}/{id}")
     return rows.filter(pa.array(known))
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny
 
 from raystudy.kinds import Derived, Source, Stream
 from raystudy.randomness import uniform
-from raystudy.shards.table import SCHEMA
+from raystudy.shards.table import replaced
 
 Mask = NDArray[np.bool_]
 Template = Annotated[str, Field(pattern=r"\{\}")]
@@ -51,9 +51,6 @@ class Captioned(Derived):
     def inputs(self) -> Sequence[Source]:
         return (self.source,)
 
-    def check(self) -> None:
-        self.source.check()
-
     def known_size(self) -> int | None:
         return None
 
@@ -78,9 +75,7 @@ class Captioned(Derived):
             sentence[write] += np.floor(drawn * len(self.templates)).astype(np.int64)
             written = sentences.take(pa.array(sentence, mask=~write))
             captions = call_function("coalesce", [written, rows["caption"]])
-            place = SCHEMA.get_field_index("caption")
-            rows = rows.set_column(place, SCHEMA.field("caption"), captions)
-            return rows.filter(pa.array(write | has_caption))
+            return replaced(rows, "caption", captions).filter(pa.array(write | has_caption))
 
         return Stream(map(captioned, stream.tables), stream.class_names)
 

@@ -23,8 +23,6 @@ class CC12M(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    # Nothing is promised of the list's order, and img2dataset keeps it.
-    published_size: ClassVar[int] = 12_423_374
 
     @property
     def name(self) -> str:

@@ -29,8 +29,6 @@ class CC3M(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    # Nothing is promised of the list's order, and img2dataset keeps it.
-    published_size: ClassVar[int] = 3_318_333
 
     @property
     def name(self) -> str:

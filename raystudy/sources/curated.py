@@ -75,9 +75,6 @@ class Curated(Derived):
     def inputs(self) -> Sequence[Source]:
         return (self.source,)
 
-    def check(self) -> None:
-        self.source.check()
-
     def known_size(self) -> int | None:
         return None
 

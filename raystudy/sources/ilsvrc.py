@@ -32,7 +32,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from raystudy.shards.root import Root
-from raystudy.sources.rows import replaced
+from raystudy.shards.table import replaced
 
 Split = Literal["train", "validation"]
 

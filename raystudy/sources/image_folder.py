@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raystudy.kinds import OnDisk
 from raystudy.shards.root import Root
-from raystudy.sources.rows import replaced
+from raystudy.shards.table import replaced
 
 
 class ImageFolder(OnDisk):

@@ -22,7 +22,6 @@ class ImageNet(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    published_size: ClassVar[int] = 1_281_167
     split: ilsvrc.Split = "train"
 
     @property

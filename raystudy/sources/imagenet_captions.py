@@ -30,7 +30,6 @@ class ImageNetCaptions(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    published_size: ClassVar[int] = 463_622
     fields: Annotated[tuple[Text, ...], Field(min_length=1)] = ("title", "description", "tags")
     """What the caption is joined from, in this order."""
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from raystudy.shards.root import Root
-from raystudy.sources.rows import replaced
+from raystudy.shards.table import replaced
 
 log = logging.getLogger(__name__)
 

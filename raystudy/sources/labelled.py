@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field, SerializeAsAny
 
 from raystudy.kinds import Derived, Source, Stream
-from raystudy.shards.table import SCHEMA
+from raystudy.shards.table import replaced
 
 Words = tuple[str, ...]
 
@@ -69,9 +69,6 @@ class Labelled(Derived):
     def inputs(self) -> Sequence[Source]:
         return (self.source,)
 
-    def check(self) -> None:
-        self.source.check()
-
     def known_size(self) -> int | None:
         return None
 
@@ -81,8 +78,7 @@ class Labelled(Derived):
 
         def labelled(rows: pa.Table) -> pa.Table:
             labels = pa.array([label_of(c or "") for c in rows["caption"].to_pylist()], pa.int64())
-            rows = rows.set_column(SCHEMA.get_field_index("label"), SCHEMA.field("label"), labels)
-            return rows.filter(pa.array(labels.to_numpy() >= 0))
+            return replaced(rows, "label", labels).filter(pa.array(labels.to_numpy() >= 0))
 
         names = tuple(of_class[0] for of_class in names_of(self.classes))
         return Stream(map(labelled, stream.tables), names)

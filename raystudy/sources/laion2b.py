@@ -24,7 +24,6 @@ class LAION2B(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    published_size: ClassVar[int] = 2_320_000_000
 
     @property
     def name(self) -> str:

@@ -24,7 +24,6 @@ class LAION400M(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    published_size: ClassVar[int] = 413_000_000
 
     @property
     def name(self) -> str:

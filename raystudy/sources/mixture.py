@@ -64,10 +64,6 @@ class Mixture(Derived):
     def inputs(self) -> Sequence[Source]:
         return self.sources
 
-    def check(self) -> None:
-        for source in self.sources:
-            source.check()
-
     def known_size(self) -> int | None:
         shares = self._shares
         sizes = [size for s in self.sources if (size := s.known_size()) is not None]

@@ -35,7 +35,6 @@ class RedCaps(OnDisk):
 
     VERSION: ClassVar[int] = 1
     # Both layouts are sorted by subreddit unless the annotations were shuffled before download.
-    published_size: ClassVar[int] = 12_010_000
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Changes to the rows of a shard: captions that lie beside the images, other ids or labels."""
+"""Changes to the rows of a shard: captions that lie beside the images."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from raystudy.shards.table import replaced
+
 
 def captioned(rows: pa.Table, captions: Mapping[str, str]) -> pa.Table:
     """The rows whose id, from its last slash on, is in ``captions``, with that caption."""
     stems = [id.rpartition("/")[2] for id in rows["id"].to_pylist()]
     kept = rows.filter(pa.array([stem in captions for stem in stems], pa.bool_()))
     return replaced(kept, "caption", [captions[stem] for stem in stems if stem in captions])
-
-
-def replaced(rows: pa.Table, column: str, values: Iterable[object]) -> pa.Table:
-    """``rows`` with other ``values`` (N,) in one column."""
-    field = rows.schema.field(column)
-    return rows.set_column(
-        rows.schema.get_field_index(column), field, pa.array(list(values), field.type)
-    )
 
 
 def joined(texts: Iterable[str]) -> str:

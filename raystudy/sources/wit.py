@@ -26,7 +26,6 @@ class WIT(OnDisk):
 
     VERSION: ClassVar[int] = 1
     # An image recurs for each language and nothing is promised of the rows' order.
-    published_size: ClassVar[int] = 37_600_000
 
     @property
     def name(self) -> str:

@@ -12,8 +12,9 @@ import pyarrow as pa
 from raystudy.kinds import OnDisk
 from raystudy.shards.parquet_file import ParquetFile, kind_of
 from raystudy.shards.root import Root
+from raystudy.shards.table import replaced
 from raystudy.sources import img2dataset
-from raystudy.sources.rows import joined, replaced
+from raystudy.sources.rows import joined
 
 TEXTS = ("title", "description")
 _ROWS_AT_ONCE = 4096
@@ -35,8 +36,6 @@ class YFCC15M(OnDisk):
     """
 
     VERSION: ClassVar[int] = 1
-    # Nothing is promised of the list's order.
-    published_size: ClassVar[int] = 14_829_396
 
     @property
     def name(self) -> str:

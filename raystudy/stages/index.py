@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raystudy.kinds import OnDisk, Rendered, Source
-from raystudy.shards.manifest import Manifest, Plain, build
+from raystudy.shards.manifest import Manifest, Plain, build, described
+from raystudy.shards.table import replaced
 from raystudy.store import Store
 from raystudy.subset import Catalogue
 
@@ -49,7 +50,7 @@ def catalogue(store: Store) -> Catalogue:
 
     def opened(source: Source) -> Keyed:
         assert isinstance(source, Rendered | OnDisk)
-        return Keyed(source.key, _manifest(source, store))
+        return Keyed(source.key, Manifest.open(_manifest_path(source, store)))
 
     return opened
 
@@ -58,19 +59,20 @@ def faults(source: Source, store: Store) -> dict[str, int]:
     """Damaged examples that indexing left out, by reason, over all leaves of a source."""
     counts: Counter[str] = Counter()
     for leaf in leaves(source):
-        counts.update(_manifest(leaf, store).faults)
+        counts.update(described(_manifest_path(leaf, store))["faults"])
     return dict(counts.most_common())
 
 
 def check_faults(source: Source, store: Store, max_bad_rate: float) -> None:
     """Raise ValueError, with the list by reason, if more of a leaf is damaged than may be."""
     for leaf in leaves(source):
-        manifest = _manifest(leaf, store)
-        bad = sum(manifest.faults.values())
-        if bad > max_bad_rate * (bad + manifest.num_examples):
-            reasons = ", ".join(f"{r} ({n:,})" for r, n in manifest.faults.items())
+        about = described(_manifest_path(leaf, store))
+        bad = sum(about["faults"].values())
+        total = bad + about["num_examples"]
+        if bad > max_bad_rate * total:
+            reasons = ", ".join(f"{r} ({n:,})" for r, n in about["faults"].items())
             raise ValueError(
-                f"{bad:,} of {bad + manifest.num_examples:,} examples of source '{leaf.name}' are "
+                f"{bad:,} of {total:,} examples of source '{leaf.name}' are "
                 f"damaged, over the {max_bad_rate:.1%} of --max-bad-rate: {reasons}"
             )
 
@@ -93,12 +95,11 @@ class Keyed:
 
     def rows(self, i: int) -> pa.Table:
         rows = self.manifest.rows(i)
-        at = rows.schema.get_field_index("path")
         paths = pc.call_function("binary_join_element_wise", [self.key, rows["path"], "/"])
-        return rows.set_column(at, "path", paths)
+        return replaced(rows, "path", paths)
 
 
-def _manifest(source: Rendered | OnDisk, store: Store) -> Manifest:
+def _manifest_path(source: Rendered | OnDisk, store: Store) -> str:
     if isinstance(source, OnDisk):
-        return Manifest.open(source.manifest_path)
-    return Manifest.open(str(store.local("sources", source.key) / "manifest"))
+        return source.manifest_path
+    return str(store.local("sources", source.key) / "manifest")

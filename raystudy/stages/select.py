@@ -15,13 +15,13 @@ from pydantic import SerializeAsAny
 
 from raystudy.kinds import Annotations, Integers, Noise, Source, Spec
 from raystudy.noise.realised import realised_rate
-from raystudy.shards.table import SCHEMA
+from raystudy.shards.table import replaced
 from raystudy.spec import Positive, Pretraining
 from raystudy.stages.index import catalogue, faults, leaves, root_of
 from raystudy.store import Store
 from raystudy.subset import subset
 
-COLUMNS = ("id", "path", "offset", "size", "width", "height", "label", "caption")
+COLUMNS = ("id", "offset", "size", "width", "height", "label", "caption")
 
 
 class Choice(Spec):
@@ -38,7 +38,8 @@ class Selection:
     """What one pre-training trains on: N examples in the order of the source."""
 
     table: pa.Table
-    """Of ``COLUMNS``, mapped from the file: ``label`` and ``caption`` are as training sees them."""
+    """Of ``COLUMNS`` and ``file``, mapped from disk: ``label`` and ``caption`` are as training sees
+    them."""
     files: list[str]
     """Paths or URLs, of which ``file`` counts."""
     class_names: tuple[str, ...]
@@ -57,7 +58,7 @@ class Selection:
     @cached_property
     def file(self) -> NDArray[np.int32]:
         """Where each example lies, as a place in ``files``. Shape (N,)."""
-        return self.column("path")
+        return self.column("file")
 
     @cached_property
     def on_disk(self) -> Integers:
@@ -91,7 +92,7 @@ def _write(choice: Choice, store: Store) -> None:
     rows, realised = _corrupted(rows, class_names, choice)
     paths = rows["path"].combine_chunks().dictionary_encode()
     files = paths.dictionary.to_pylist()
-    columns = {name: rows[name] for name in COLUMNS} | {"path": paths.indices.cast(pa.int32())}
+    columns = {name: rows[name] for name in COLUMNS} | {"file": paths.indices.cast(pa.int32())}
     with store.writing("selections", choice) as (folder, facts):
         facts |= {"realised_noise": realised, "num_classes": len(class_names)}
         table = pa.table(columns).combine_chunks()
@@ -115,10 +116,7 @@ def _corrupted(
         rows["id"].to_pylist(), rows["label"].to_numpy(), rows["caption"].to_pylist(), class_names
     )
     noisy = choice.noise.corrupt(clean, choice.seed)
-    for name, values in (("label", noisy.labels), ("caption", noisy.captions)):
-        field = SCHEMA.field(name)
-        column = pa.array(values, field.type)
-        rows = rows.set_column(rows.schema.get_field_index(name), field, column)
+    rows = replaced(replaced(rows, "label", noisy.labels), "caption", noisy.captions)
     return rows, realised_rate(clean, noisy, choice.noise.corrupts)
 
 

@@ -76,8 +76,9 @@ def test_a_hundred_thousand_captions_take_seconds(cls: type) -> None:
 def test_any_text_passes(captions: list[str], seed: int) -> None:
     some = captioned(captions)
     for cls in (ShuffledCaptions, DroppedWords, Typos, TemplateCaptions):
-        for caption in cls(rate=1).corrupt(some, seed).captions:
-            caption.encode()
+        noisy = cls(rate=1).corrupt(some, seed).captions
+        assert len(noisy) == len(captions)
+        assert all(caption.encode().decode() == caption for caption in noisy)
 
 
 class TestShuffledCaptions:

@@ -263,6 +263,8 @@ def test_size_statistics_that_lie_do_not_end_the_process(folder: Path) -> None:
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x30]) + data[at + 1 :])
         with contextlib.suppress(ValueError):
             parquet.index(Root(str(folder)), path.name)
+    path.write_bytes(data)
+    assert parquet.index(Root(str(folder)), path.name).table.num_rows == 3
 
 
 def test_memory_follows_the_pages_and_not_the_row_group(
