@@ -1,6 +1,7 @@
 """Backbones and what trains beside them, as torch modules.
 
-A backbone is a timm model up to its pooled features: (N, 3, S, S) → (N, D).
+A backbone is a timm model up to its pooled features, or the image tower of an open_clip model
+(``open_clip/<model>``): (N, 3, S, S) → (N, D).
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from raystudy.kinds import Method
 from raystudy.randomness import number
 from raystudy.spec import Architecture, Pretraining
 
+OPEN_CLIP = "open_clip/"
+
 
 class Objective(nn.Module):
     """A backbone, the parts of its method, and the loss over both."""
@@ -21,6 +24,7 @@ class Objective(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.method = method
+        self.num_classes = num_classes
         self.parts = nn.ModuleDict(method.parts(num_features(backbone), num_classes))
 
     def forward(
@@ -35,7 +39,7 @@ def build_backbone(architecture: Architecture, seed: int) -> nn.Module:
     """The backbone at its random initialisation, a function of ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was found
         torch.manual_seed(number(seed, "initialisation"))
-        backbone = timm.create_model(architecture.name, num_classes=0, **architecture.args)
+        backbone = _create(architecture)
     return backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -48,19 +52,47 @@ def build_objective(spec: Pretraining, num_classes: int) -> Objective:
 
 
 def num_features(backbone: nn.Module) -> int:
-    """D, the width of the pooled features."""
-    return int(backbone.num_features)  # pyright: ignore[reportArgumentType]
+    """D, the width of the pooled features: that of the last hidden layer, where timm keeps one
+    between the last feature map and the classifier."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # pyright: ignore[reportArgumentType]
 
 
 def check_architecture(architecture: Architecture) -> None:
-    """Raises ValueError, naming the nearest models, for one that timm does not know or build."""
-    if not timm.is_model(architecture.name):
-        near = timm.list_models(f"*{architecture.name.split('_')[0][:6]}*")[:3]
-        hint = f"; near: {', '.join(near)}" if near else "; timm.list_models() names them all"
-        raise ValueError(f"Architecture.name={architecture.name!r} is no timm model{hint}")
+    """Builds it and shows it an image, without memory or arithmetic. Raises ValueError, naming the
+    nearest models, for one that neither timm nor open_clip knows, and for one that cannot be built
+    or takes no image of the size it is to be fed."""
+    size = architecture.preprocessing.image_size
+    _check_name(architecture.name)
+    where = f"Architecture.args of {architecture.name!r} with images of {size} × {size}"
     try:
         with torch.device("meta"):
-            timm.create_model(architecture.name, num_classes=0, **architecture.args)
+            backbone = _create(architecture).eval()
+            features = backbone(torch.empty(1, 3, size, size))
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        message = str(error).splitlines()[0]
-        raise ValueError(f"Architecture.args of {architecture.name!r}: {message}") from error
+        message = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{where}: {message}") from error
+    if features.shape != (1, num_features(backbone)):
+        raise ValueError(
+            f"{where}: an image gives {tuple(features.shape)}, and should give "
+            f"(1, {num_features(backbone)})"
+        )
+
+
+def _create(architecture: Architecture) -> nn.Module:
+    if architecture.name.startswith(OPEN_CLIP):
+        from raystudy.towers import image_tower
+
+        model = architecture.name.removeprefix(OPEN_CLIP)
+        return image_tower(model, architecture.preprocessing.image_size, architecture.args)
+    return timm.create_model(architecture.name, num_classes=0, **architecture.args)
+
+
+def _check_name(name: str) -> None:
+    if name.startswith(OPEN_CLIP):
+        from raystudy.towers import model_config
+
+        model_config(name.removeprefix(OPEN_CLIP), "Architecture.name")
+    elif not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_')[0][:6]}*")[:3]
+        hint = f"; near: {', '.join(near)}" if near else "; timm.list_models() names them all"
+        raise ValueError(f"Architecture.name={name!r} is no timm model{hint}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
 
 
 class SimCLR(Method):
-    """NT-Xent over the global batch, behind a projector of two layers."""
+    """NT-Xent over the global batch, behind a projector with batch norm between its layers.
+
+    With an ``open_clip/RN50`` backbone, three layers, ``projector_hidden=4096`` and
+    ``projector_width=256`` it is the SimCLR of SLIP (Mu et al. 2021, arXiv 2112.12750), save that
+    the last layer has no bias.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset()
     num_views: ClassVar[int] = 2
     temperature: Annotated[float, Field(gt=0)] = 0.1
     projector_hidden: Positive = 256
     projector_width: Positive = 64
+    projector_layers: Literal[2, 3] = 2
 
     @property
     def name(self) -> str:
@@ -30,14 +37,13 @@ class SimCLR(Method):
     def parts(self, num_features: int, num_classes: int) -> Mapping[str, nn.Module]:
         from torch import nn
 
-        return {
-            "projector": nn.Sequential(
-                nn.Linear(num_features, self.projector_hidden, bias=False),
-                nn.BatchNorm1d(self.projector_hidden),
-                nn.ReLU(inplace=True),
-                nn.Linear(self.projector_hidden, self.projector_width, bias=False),
-            )
-        }
+        hidden = [self.projector_hidden] * (self.projector_layers - 1)
+        layers: list[nn.Module] = []
+        for before, after in pairwise([num_features, *hidden]):
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after)]
+            layers += [nn.ReLU(inplace=True)]
+        layers += [nn.Linear(hidden[-1], self.projector_width, bias=False)]
+        return {"projector": nn.Sequential(*layers)}
 
     def loss(
         self,
@@ -49,8 +55,10 @@ class SimCLR(Method):
         import torch
         from torch.nn.functional import normalize
 
-        a_NxE, b_NxE = normalize(parts["projector"](torch.cat(list(features)))).chunk(2)
-        loss, accuracy = nt_xent(a_NxE, b_NxE, self.temperature)
+        projected = parts["projector"](torch.cat(list(features)))
+        with torch.autocast(projected.device.type, enabled=False):  # 16 bits would blur the scores
+            a_NxE, b_NxE = normalize(projected.float()).chunk(2)
+            loss, accuracy = nt_xent(a_NxE, b_NxE, self.temperature)
         return {"loss": loss, "accuracy": accuracy}
 
 
@@ -60,15 +68,13 @@ def nt_xent(a_NxE: Tensor, b_NxE: Tensor, temperature: float) -> tuple[Tensor, T
     Across ranks every other view of the global batch is a negative, with gradients to all of them.
     """
     import torch
-    import torch.distributed as dist
-    from torch.distributed.nn.functional import all_gather
     from torch.nn.functional import cross_entropy
 
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    all_a_MxE = torch.cat(all_gather(a_NxE)) if world > 1 else a_NxE
-    all_b_MxE = torch.cat(all_gather(b_NxE)) if world > 1 else b_NxE
+    from raystudy.methods.ranks import all_rows, rank_and_world
+
+    all_a_MxE, all_b_MxE = all_rows(a_NxE), all_rows(b_NxE)
     N, M = len(a_NxE), len(all_a_MxE)
-    here = torch.arange(N, device=a_NxE.device) + rank * N
+    here = torch.arange(N, device=a_NxE.device) + rank_and_world()[0] * N
     itself = torch.cat([here, here + M])
     other = torch.cat([here + M, here])
     scores = torch.cat([a_NxE, b_NxE]) @ torch.cat([all_a_MxE, all_b_MxE]).T / temperature

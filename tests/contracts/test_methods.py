@@ -5,11 +5,23 @@ import torch
 
 from raystudy.backbone import Objective
 from raystudy.kinds import Method
+from raystudy.methods.clip import CLIP
+from raystudy.methods.robust import GCE, SCE
+from raystudy.methods.simclr import SimCLR
+from raystudy.methods.supervised import Supervised
 
 from .variants import example, variants
 
 N, D, C = 8, 16, 5
-METHODS = [example(c) for c in variants("methods")]
+METHODS = [
+    *(example(c) for c in variants("methods")),
+    Supervised(robust=GCE()),
+    Supervised(robust=SCE(), label_smoothing=0.1),
+    Supervised(mixup_alpha=0.2, cutmix_alpha=1.0),
+    CLIP(contrast="local"),
+    CLIP(contrast="siglip"),
+    SimCLR(projector_layers=3),
+]
 
 
 class Flat(torch.nn.Module):
@@ -31,8 +43,38 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     return images, labels, [f"digit {i}, white on blue" for i in range(N)]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.name}-{m.key[:4]}")
 class TestMethod:
+    def test_mixes_if_it_says_so(self, method: Method, batch) -> None:
+        images, labels, _ = batch
+        view, targets = method.mix(images[0], labels, C, torch.Generator().manual_seed(1))
+        if not method.mixes:
+            assert torch.equal(view, images[0])
+            assert targets is labels
+            return
+        assert view.shape == images[0].shape
+        assert not torch.equal(view, images[0])
+        assert targets.shape == (N, C)
+        assert torch.allclose(targets.sum(1), torch.ones(N))
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_autocast_leaves_the_loss_in_single_precision(
+        self, method: Method, dtype: torch.dtype, batch
+    ) -> None:
+        images, labels, captions = batch
+        torch.manual_seed(0)
+        objective = Objective(Flat(), method, C)
+        images = list(images[: method.num_views])
+        plain = objective(images, labels, captions)["loss"].detach()
+        with torch.autocast("cpu", dtype):
+            loss = objective(images, labels, captions)["loss"]
+        loss.backward()
+        assert loss.dtype == torch.float32
+        assert float(loss.detach()) == pytest.approx(float(plain), rel=0.05)
+        assert all(
+            torch.isfinite(p.grad).all() for p in objective.parameters() if p.grad is not None
+        )
+
     def test_loss_is_finite_and_reaches_every_weight(self, method: Method, batch) -> None:
         images, labels, captions = batch
         torch.manual_seed(0)

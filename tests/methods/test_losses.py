@@ -1,5 +1,7 @@
 """Losses against independent implementations."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn.functional import normalize
 
 from raystudy.backbone import Objective
 from raystudy.methods.clip import CLIP
-from raystudy.methods.simclr import nt_xent
+from raystudy.methods.simclr import SimCLR, nt_xent
 from raystudy.methods.supervised import Supervised
 
 
@@ -18,6 +20,17 @@ class Passthrough(torch.nn.Module):
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         return views
+
+
+class Fixed(torch.nn.Module):
+    """A text tower that says the same whatever it is given."""
+
+    def __init__(self, text: torch.Tensor) -> None:
+        super().__init__()
+        self.text = text
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.text
 
 
 def loop_nt_xent(a: np.ndarray, b: np.ndarray, temperature: float) -> float:
@@ -61,3 +74,35 @@ def test_clip_equals_open_clip() -> None:
     expected = ClipLoss()(image, text, torch.tensor(1 / 0.07))
     assert float(metrics["loss"]) == pytest.approx(float(expected), rel=1e-5)
     assert float(metrics["logit_scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
+
+
+@pytest.mark.parametrize("contrast", ["global", "siglip", "nt_xent"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_does_not_touch_the_scores(contrast: Any, dtype: torch.dtype) -> None:
+    """Of the same embeddings, the loss is the same to the last bit."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 16, 64, generator=generator)
+    if contrast == "nt_xent":
+        method, parts = SimCLR(), {"projector": torch.nn.Identity()}
+    else:
+        method = CLIP(contrast=contrast, projects_images=False)
+        parts = {**method.parts(64, 0), "text": Fixed(b)}
+    modules = torch.nn.ModuleDict(parts)
+
+    def loss() -> torch.Tensor:
+        return method.loss(modules, [a, b][: method.num_views], torch.zeros(0), ["a"] * 16)["loss"]
+
+    plain = loss()
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(loss(), plain)
+
+
+@pytest.mark.parametrize(("layers", "widths"), [(2, [6, 32, 8]), (3, [6, 32, 32, 8])])
+def test_the_projector_is_as_deep_as_asked(layers: Any, widths: list[int]) -> None:
+    """Batch norm and ReLU between layers, neither after the last."""
+    method = SimCLR(projector_layers=layers, projector_hidden=32, projector_width=8)
+    modules = list(method.parts(6, 0)["projector"].children())
+    linear = [m for m in modules if isinstance(m, torch.nn.Linear)]
+    assert [linear[0].in_features, *(m.out_features for m in linear)] == widths
+    kinds = ["Linear", "BatchNorm1d", "ReLU"] * (layers - 1) + ["Linear"]
+    assert [type(m).__name__ for m in modules] == kinds
