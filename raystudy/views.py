@@ -20,7 +20,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def evaluation_view(images_BxSxSxC: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The image as it is. (B, S, S, 3) uint8 → (B, 3, S, S) float32, channels last in memory."""
+    """The image as ``preprocessing`` asks, with nothing random. (B, H, W, 3) uint8 → (B, 3, S, S)
+    float32, channels last in memory."""
     return _standardise(_to_float(images_BxSxSxC, preprocessing), preprocessing)
 
 
@@ -52,12 +53,31 @@ def embed(
 
 
 def _to_float(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    views = images.permute(0, 3, 1, 2).float().div_(255)
-    size = preprocessing.image_size
-    if views.shape[-1] != size or views.shape[-2] != size:
-        views = F.interpolate(views, (size, size), mode="bilinear", antialias=True)
+    views = _middle(images.permute(0, 3, 1, 2).float().div_(255), preprocessing)
     # One grey channel is kept until the end: everything in between is three times cheaper.
     return views.mean(1, keepdim=True) if preprocessing.grayscale else views
+
+
+def _middle(views: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Resized and cut to the middle square; sizes and places are rounded as torchvision does."""
+    size = preprocessing.image_size
+    side = math.floor(size / preprocessing.crop_share)
+    H, W = views.shape[-2:]
+    if preprocessing.resize == "squash":
+        target = (side, side)
+    else:
+        target = (side, int(side * W / H)) if H <= W else (int(side * H / W), side)
+    if target == (H, W):
+        pass
+    elif preprocessing.interpolation == "bilinear":
+        views = F.interpolate(views, target, mode="bilinear", antialias=True)
+    else:
+        # Bicubic overshoots at edges, beyond what a pixel can hold; Pillow, with which the models
+        # of others were trained, cuts that off after each of its two passes, rows before columns.
+        for step in ((H, target[1]), target):
+            views = F.interpolate(views, step, mode="bicubic", antialias=True).clamp_(0, 1)
+    top, left = (round((extent - size) / 2) for extent in target)
+    return views[..., top : top + size, left : left + size]
 
 
 def _standardise(views: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -66,9 +86,9 @@ def _standardise(views: Tensor, preprocessing: Preprocessing) -> Tensor:
         deviation, mean = torch.std_mean(views, dim=(1, 2, 3), keepdim=True)
         views = (views - mean) / (deviation + 0.05)
     else:
-        views = (views - views.new_tensor(IMAGENET_MEAN).view(1, -1, 1, 1)) / views.new_tensor(
-            IMAGENET_STD
-        ).view(1, -1, 1, 1)
+        mean = views.new_tensor(preprocessing.mean or IMAGENET_MEAN).view(1, -1, 1, 1)
+        deviation = views.new_tensor(preprocessing.deviation or IMAGENET_STD).view(1, -1, 1, 1)
+        views = (views - mean) / deviation
     return views.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 

@@ -169,6 +169,7 @@ def _outlook(arms: Sequence[Arm]) -> str:
 
 def _probed(view: View) -> pl.DataFrame:
     rows = view.test(method=view.method, adaptation=view.probe, shots=view.few)
+    rows = rows.filter(pl.col("size") > 0)  # what others pre-trained has no place on the axis
     return rows.with_columns(error=1 - pl.col("value")).sort("size", "seed")
 
 

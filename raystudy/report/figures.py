@@ -17,7 +17,15 @@ from raystudy.report.style import (
     looks,
 )
 from raystudy.report.view import BASELINE, MissingCellsError, View, in_order, seed_means
-from raystudy.report.words import interval, listing, percent, plural, shots_phrase, spaced
+from raystudy.report.words import (
+    interval,
+    listing,
+    percent,
+    plural,
+    pretrained,
+    shots_phrase,
+    spaced,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,7 +205,7 @@ def _shots_caption(view: View, table: pl.DataFrame, untrained: pl.DataFrame) -> 
     at = table.filter(shots=view.few).sort("accuracy", descending=True)
     best = at.row(0, named=True)
     text = (
-        f"Pre-training: {view.method}, {view.size:,} clean examples; then a {spaced(view.probe)}. "
+        f"Pre-training: {view.method}, {pretrained(view.size)}; then a {spaced(view.probe)}. "
         f"At {shots_phrase(view.few)} {best['source']} gives {interval(best)}"
     )
     if len(at) > 1:

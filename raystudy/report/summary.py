@@ -11,7 +11,7 @@ from raystudy.report.curves import Arm
 from raystudy.report.figures import sources_by_shots
 from raystudy.report.tables import Worth
 from raystudy.report.view import BASELINE, View, difference
-from raystudy.report.words import interval, listing, points, shots_phrase, spaced
+from raystudy.report.words import interval, listing, points, pretrained, shots_phrase, spaced
 
 MISSED = MultiplierStatus.NOT_REACHED
 
@@ -37,7 +37,7 @@ def _winner(view: View) -> list[str]:
     place = f"At {shots_phrase(view.few)}"
     text = (
         f"{place}, a {spaced(view.probe)} on {view.method} {best['source']} pre-training "
-        f"({view.size:,} examples) gets {interval(best)} of {view.task} test images right"
+        f"({pretrained(view.size)}) gets {interval(best)} of {view.task} test images right"
     )
     own = _runs(view, best["source"])
     if gap := difference(own, view.test(method=BASELINE, adaptation=view.probe, shots=view.few)):

@@ -15,7 +15,15 @@ from raystudy.laws.multiplier import Multiplier, data_multiplier
 from raystudy.report.curves import Arm
 from raystudy.report.figures import methods_numbers, sources_by_shots
 from raystudy.report.view import BASELINE, MissingCellsError, View, in_order, seed_means
-from raystudy.report.words import listing, percent, plus_minus, shots_phrase, signed, spaced
+from raystudy.report.words import (
+    listing,
+    percent,
+    plus_minus,
+    pretrained,
+    shots_phrase,
+    signed,
+    spaced,
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,8 @@ def source_table(view: View) -> Table:
     return Table(
         "sources",
         "Accuracy by source and shots",
-        f"Test accuracy in %, {spaced(view.probe)} on {view.method} backbones pre-trained on "
-        f"{view.size:,} clean examples.",
+        f"Test accuracy in %, {spaced(view.probe)} on {view.method} backbones pre-trained "
+        f"{pretrained(view.size)}.",
         ("source", *map(shots_phrase, view.shots)),
         rows,
         numbers,

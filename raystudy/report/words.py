@@ -56,6 +56,11 @@ def shots_phrase(shots: str) -> str:
     return f"{shots} shot{'' if shots == '1' else 's'}"
 
 
+def pretrained(size: int) -> str:
+    """How a backbone was pre-trained. Size 0: published, and of how many examples is not known."""
+    return f"on {size:,} clean examples" if size else "by others"
+
+
 def listing(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 

@@ -10,11 +10,12 @@ from pydantic import SerializeAsAny
 from safetensors.torch import load_file
 from torch import nn
 
-from raystudy.backbone import Objective, build_backbone, build_objective
+from raystudy.backbone import build_backbone, build_objective
 from raystudy.kinds import Encoder, Examples, Floats, Spec, Task
-from raystudy.spec import Backbone, Initialisation, Preprocessing
+from raystudy.spec import Backbone, Initialisation, Preprocessing, Pretraining, Published
 from raystudy.store import Store
 from raystudy.views import embed
+from raystudy.zoo.opened import Classifier, Opened
 
 
 class Features(Spec):
@@ -25,7 +26,7 @@ class Features(Spec):
 
 
 class StoredEncoder(Encoder):
-    """A backbone read from the store, or at its initialisation."""
+    """A backbone read from the store, from where it was published, or at its initialisation."""
 
     def __init__(self, backbone: Backbone, store: Store) -> None:
         self._spec = backbone
@@ -33,24 +34,19 @@ class StoredEncoder(Encoder):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return self._spec.architecture.preprocessing
+        return self._opened.preprocessing
 
     @property
     def module(self) -> nn.Module:
         return copy.deepcopy(self.frozen)
 
-    @cached_property
+    @property
     def frozen(self) -> nn.Module:
         """The backbone in evaluation mode, shared."""
-        if isinstance(self._spec, Initialisation):
-            return build_backbone(self._spec.architecture, self._spec.seed).eval()
-        return self._objective.backbone
+        return self._opened.backbone
 
     def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
-        if isinstance(self._spec, Initialisation):
-            return None
-        parts, names = self._objective.parts, self._source_classes
-        classify = self._spec.method.zero_shot(parts, names, prompts)
+        classify = self._opened.classifier(prompts)
         if classify is None:
             return None
 
@@ -61,16 +57,18 @@ class StoredEncoder(Encoder):
         return logits
 
     @cached_property
-    def _source_classes(self) -> list[str]:
-        return self._store.provenance("pretrainings", self._spec.key)["class_names"]
+    def _opened(self) -> Opened:
+        match self._spec:
+            case Pretraining():
+                return _open_pretrained(self._spec, self._store)
+            case Published():
+                from raystudy.zoo.published import open_published
 
-    @cached_property
-    def _objective(self) -> Objective:
-        assert not isinstance(self._spec, Initialisation)
-        folder = self._store.local("pretrainings", self._spec.key)
-        objective = build_objective(self._spec, len(self._source_classes))
-        objective.load_state_dict(load_file(folder / "objective.safetensors"))
-        return objective.eval()
+                return open_published(self._spec)
+            case Initialisation():
+                backbone = build_backbone(self._spec.architecture, self._spec.seed).eval()
+                seen = self._spec.architecture.preprocessing
+                return Opened(backbone, seen, lambda prompts: None)
 
 
 def extract(encoder: StoredEncoder, images: Examples, batch_size: int = 128) -> Examples:
@@ -78,3 +76,16 @@ def extract(encoder: StoredEncoder, images: Examples, batch_size: int = 128) -> 
     return replace(
         images, inputs=embed(encoder.frozen, images.inputs, encoder.preprocessing, batch_size)
     )
+
+
+def _open_pretrained(spec: Pretraining, store: Store) -> Opened:
+    classes = store.provenance("pretrainings", spec.key)["class_names"]
+    objective = build_objective(spec, len(classes))
+    folder = store.local("pretrainings", spec.key)
+    objective.load_state_dict(load_file(folder / "objective.safetensors"))
+    objective.eval()
+
+    def classifier(prompts: Sequence[Sequence[str]]) -> Classifier | None:
+        return spec.method.zero_shot(objective.parts, classes, prompts)
+
+    return Opened(objective.backbone, spec.architecture.preprocessing, classifier)
