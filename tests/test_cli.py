@@ -32,18 +32,42 @@ def test_a_plan_says_what_will_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
 
-def test_options_are_listed() -> None:
-    listed = raystudy("plan", SMALL, "--options").stdout
-    assert "--seeds" in listed
-    assert "int" in listed
-
-
 PREAMBLE = (ROOT / SMALL).read_text()
 
 
 def wrong(old: str, new: str) -> str:
     assert old in PREAMBLE
     return PREAMBLE.replace(old, new)
+
+
+WEB = wrong(
+    'Glyphs(script="latin", num_examples=300, image_size=16)', "WebDataset(path='nope')"
+).replace("import Glyphs", "import Glyphs\nfrom raystudy.sources.webdataset import WebDataset")
+
+
+def test_a_plan_needs_no_data(tmp_path: Path) -> None:
+    file = tmp_path / "experiment.py"
+    file.write_text(WEB)
+    plan = raystudy("plan", str(file), "--store", str(tmp_path / "runs"), cwd=tmp_path)
+    assert plan.returncode == 0
+    assert "on 6 pre-trainings of 1 sources" in plan.stdout
+    assert "not here yet: nope (WebDataset), expected in nope" in plan.stdout
+    assert "samples to be seen" in plan.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_is_for_a_device(tmp_path: Path) -> None:
+    plan = raystudy("plan", SMALL, "--store", str(tmp_path), "--device", "A100")
+    assert "device-hours of a100" in plan.stdout
+    assert "storage: weights" in plan.stdout
+    assert "an estimate, from counted operations" in plan.stdout
+
+
+def test_options_are_listed() -> None:
+    listed = raystudy("plan", SMALL, "--options").stdout
+    assert "--seeds" in listed
+    assert "int" in listed
 
 
 MISTAKES = {
@@ -59,14 +83,7 @@ MISTAKES = {
         wrong("adaptations=(LinearProbe()", "adaptations=(LinearProb()"),
         "did you mean: 'LinearProbe'?",
     ),
-    "missing shard folder": (
-        wrong(
-            'Glyphs(script="latin", num_examples=300, image_size=16)', "WebDataset(path='nope')"
-        ).replace(
-            "import Glyphs", "import Glyphs\nfrom raystudy.sources.webdataset import WebDataset"
-        ),
-        "WebDataset.path=nope: no *.tar below",
-    ),
+    "missing shard folder": (WEB, "WebDataset.path=nope: no *.tar below"),
     "too many shots": (
         wrong('shots=(1, 5, "full")', "shots=(1, 500)"),
         "Grid.shots=500: class 'digit zero' of task 'digits' has only 80 training examples",
@@ -111,6 +128,7 @@ def test_a_mistake_is_one_clear_line(mistake: str, tmp_path: Path) -> None:
         (["plan", QUICKSTART, "--seeds"], "--seeds needs a value"),
         (["plan", QUICKSTART, "--seeds", "0"], "Grid.seeds is empty"),
         (["plan", QUICKSTART, "--store", "nonsense://x"], "give a folder or an fsspec URL"),
+        (["plan", QUICKSTART, "--device", "abacus"], "known: v100, a100, h100, cpu-core"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(arguments: list[str], expected: str) -> None:

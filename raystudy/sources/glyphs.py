@@ -1,9 +1,11 @@
 """Characters rendered from the fonts that matplotlib ships: labelled images with captions, made
 without any download and without end.
 
-Each script is a distribution of its own: ``latin`` holds letters and digits, ``greek`` Greek and
-Cyrillic letters, ``symbols`` arrows, operators and shapes that look like none of them. The label
-is the character; the caption is its Unicode name and its style, in words.
+Each script is a distribution of its own, seven in all: ``latin`` holds letters and digits,
+``greek`` Greek and Cyrillic letters; ``symbols`` arrows, operators and shapes; ``armenian``,
+``georgian`` and ``arabic`` letters, the last in their isolated form; ``pictures`` signs of weather,
+planets, games and the like. The last five hold nothing that passes for a character of the first
+two. The label is the character; the caption is its Unicode name and its style, in words.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ from pydantic import Field
 from raystudy.kinds import Rendered
 from raystudy.randomness import generator
 
-Script = Literal["latin", "greek", "symbols"]
+Script = Literal["latin", "greek", "symbols", "armenian", "georgian", "arabic", "pictures"]
+
+Face = tuple[str, str, str]
+"""(typeface, weight, slant)."""
 
 SHARD_SIZE = 2000
 """Examples in one tar."""
@@ -37,10 +42,20 @@ BLOCKS: dict[Script, Sequence[tuple[str, str]]] = {
     "latin": [("0", "9"), ("A", "Z"), ("a", "z")],
     "greek": [("Α", "ω"), ("А", "я")],
     "symbols": [("\u2190", "\u21ff"), ("\u2200", "\u22ff"), ("\u25a0", "\u25ff")],
+    "armenian": [("\u0531", "\u0556"), ("\u0561", "\u0587")],
+    "georgian": [("\u10a0", "\u10c5"), ("\u10d0", "\u10fa")],
+    "arabic": [("\u0621", "\u063a"), ("\u0641", "\u064a")],
+    "pictures": [("\u2600", "\u2672"), ("\u267a", "\u26b8")],
 }
-"""Closed ranges of characters, of which those that every typeface has are used."""
-LOOK_ALIKES = frozenset("↾↿⇂⇃∀∂∃∄∆∈∉∋∌∏∐∑∘∙∝∞∣∧∨∩∪∫⊂⊃⊍⊎⊓⊔⊖⊘⊙⊚⊝⊤○◌◦◯")
-"""Symbols that pass for a letter or a digit at 32 pixels."""
+"""Closed ranges of characters, of which those that every face of the script has are used."""
+LOOK_ALIKES = frozenset(
+    "↾↿⇂⇃∀∂∃∄∆∈∉∋∌∏∐∑∘∙∝∞∣∧∨∩∪∫⊂⊃⊍⊎⊓⊔⊖⊘⊙⊚⊝⊤○◌◦◯"  # symbols
+    "ԶԼՁՈաբժըմռրտՂՃՅՇՉՋՍՏՑՓՕգզլծհձղճյնշոչջսցւօ"  # armenian
+    "ႠბგევზთიკნპსუყძწხჩჰჳჴჶჷჹႦႨႩႪႬႭႯႱႳႴႶႷႸႹႺႽჂჃჄ"  # georgian
+    "آأإاةلهو"  # arabic
+    "☈☉☨☊☋☌☓☡☽☾♃♄♆♇♈♉♊♋♍♏♑♓♩♪♭♮⚊⚪⚫⚬⚭⚲"  # pictures
+)
+"""Characters that pass for a letter or a digit of ``latin`` or ``greek`` at 32 pixels."""
 DIGIT_WORDS = frozenset(
     {"digit", "letter", "zero", "one", "two", "three", "four"}
     | {"five", "six", "seven", "eight", "nine"}
@@ -64,7 +79,18 @@ FACES = {
     ("times", "regular", "upright"): "STIXGeneral.ttf",
     ("times", "bold", "upright"): "STIXGeneralBol.ttf",
 }
-"""(typeface, weight, slant) → file."""
+"""The file of each."""
+_DEJAVU = [face for face in FACES if face[0] != "times"]
+FACES_OF: dict[Script, Sequence[Face]] = {
+    "latin": list(FACES),
+    "greek": list(FACES),
+    "symbols": list(FACES),
+    "armenian": _DEJAVU,
+    "georgian": [face for face in _DEJAVU if face[0] != "mono"],
+    "arabic": [face for face in _DEJAVU if face[0] != "serif" and face[2] == "upright"],
+    "pictures": [face for face in _DEJAVU if face[0] == "sans"],
+}
+"""The faces that draw a script."""
 COLOURS = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
@@ -143,7 +169,7 @@ class Glyphs(Rendered):
         rng = generator(self.seed, f"glyphs/{self.script}", i)
         chars = characters(self.script)
         label = _class_order(self.seed, self.script)[i % len(chars)]
-        style = draw_style(rng)
+        style = draw_style(rng, FACES_OF[self.script])
         return Glyph(
             f"{self.script}-{i:07d}",
             render(chars[label], style, self.image_size, rng),
@@ -164,9 +190,9 @@ class Glyphs(Rendered):
                     _write(tar, self.example(i))
 
 
-def draw_style(rng: np.random.Generator) -> Style:
+def draw_style(rng: np.random.Generator, faces: Sequence[Face] = tuple(FACES)) -> Style:
     """A look at random; character and background contrast everywhere, fading or not."""
-    face = list(FACES)[rng.integers(len(FACES))]
+    typeface, weight, slant = faces[int(rng.integers(len(faces)))]
     front, back = PAIRS[rng.integers(len(PAIRS))]
     fades_to, texture = back, rng.random()
     if texture < 1 / 8:
@@ -174,7 +200,7 @@ def draw_style(rng: np.random.Generator) -> Style:
         side = LUMINANCE[back] > LUMINANCE[front]
         ends = [b for f, b in PAIRS if f == front and (LUMINANCE[b] > LUMINANCE[front]) == side]
         fades_to = ends[rng.integers(len(ends))]
-    return Style(*face, front, back, fades_to, is_noisy=texture > 7 / 8)
+    return Style(typeface, weight, slant, front, back, fades_to, is_noisy=texture > 7 / 8)
 
 
 def caption(character: str, style: Style) -> str:
@@ -207,23 +233,23 @@ def render(character: str, style: Style, image_size: int, rng: np.random.Generat
 
 @lru_cache
 def characters(script: Script) -> str:
-    """The classes of ``script`` in Unicode's order: what every typeface really has.
+    """The classes of ``script`` in Unicode's order: what every face of it really has.
 
     Raises FileNotFoundError if matplotlib's fonts are not where it says.
     """
     from fontTools.ttLib import TTFont  # not at the top: only rendering needs it
 
-    cmaps = (TTFont(_font_path(file), lazy=True).getBestCmap() for file in FACES.values())
+    files = (FACES[face] for face in FACES_OF[script])
+    cmaps = (TTFont(_font_path(file), lazy=True).getBestCmap() for file in files)
     present = set[int].intersection(*(set(cmap or ()) for cmap in cmaps))
     block = (chr(c) for a, b in BLOCKS[script] for c in range(ord(a), ord(b) + 1))
     return "".join(c for c in block if ord(c) in present and not _misleads(script, c))
 
 
 def _misleads(script: Script, character: str) -> bool:
-    if script != "symbols":
-        return False
     words = unicodedata.name(character).lower().split()
-    return character in LOOK_ALIKES or not DIGIT_WORDS.isdisjoint(words)
+    numbered = script == "symbols" and not DIGIT_WORDS.isdisjoint(words)
+    return numbered or character in LOOK_ALIKES
 
 
 def _background(style: Style, size: int, rng: np.random.Generator) -> Image.Image:

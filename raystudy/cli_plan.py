@@ -1,0 +1,96 @@
+"""What ``raystudy plan`` prints: how much there is to do, and what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ByteSize
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from raystudy.absent import NotHere
+from raystudy.estimate import CPU_CORE, Estimate, estimate
+from raystudy.plan import Plan
+from raystudy.spec import Pretraining
+from raystudy.store import Store
+
+out = Console(highlight=False)
+
+
+def print_plan(todo: Plan, absent: Sequence[NotHere] = ()) -> None:
+    """``absent`` are data sets that could not be asked what they hold."""
+    twice = todo.num_requested - len(todo.cells)
+    out.print(
+        f"[bold]{todo.study.name}[/bold]: {len(todo.cells):,} cells on "
+        f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources) + len(absent)} sources"
+        + (f" ({twice:,} cells asked for twice, computed once)" if twice else "")
+    )
+    table = Table("stage", box=None, pad_edge=False)
+    for column in ("asked for", "distinct", "done already", "to do"):
+        table.add_column(column, justify="right")
+    for stage, requested, all_, missing in (
+        ("sources", None, [*todo.sources, *absent], [*todo.missing_sources, *absent]),
+        ("trunks", None, todo.trunks, todo.missing_trunks),
+        ("pre-trainings", _num_asked(todo), todo.pretrainings, todo.missing_pretrainings),
+        ("cells", todo.num_requested, todo.cells, todo.missing_cells),
+    ):
+        if stage != "trunks" or all_:
+            numbers = (requested, len(all_), len(all_) - len(missing), len(missing))
+            table.add_row(stage, *("" if n is None else f"{n:,}" for n in numbers))
+    out.print(table)
+    for source in absent:
+        place = f"{escape(source.name)} ({source.of}), expected in {escape(source.place)}"
+        out.print(f"[yellow]not here yet:[/yellow] {place}", soft_wrap=True)
+
+
+def print_estimate(todo: Plan, store: Store, device: str | None = None) -> None:
+    """What is missing may cost. Raises ValueError for a device whose speed is not known."""
+    guess = estimate(todo, store, device)
+    if not todo.missing_cells:
+        return
+    if todo.work:
+        samples = f"{todo.samples_to_train:,} samples to be seen"
+        counted = f", {guess.flops:.3g} operations" if guess.flops else ""
+        out.print(f"pre-training: {_device_time(guess)}; {samples}{counted}", soft_wrap=True)
+    if guess.adapt_s is None:
+        out.print("adaptation: not known before some of it has run in this store")
+    else:
+        out.print(f"adaptation: {duration(guess.adapt_s)} of one core")
+    out.print(f"storage: {_storage(guess)}", soft_wrap=True)
+    for line in guess.basis:
+        out.print(f"[dim]an estimate, from {escape(line)}[/dim]", soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def _num_asked(todo: Plan) -> int:
+    """Pre-trainings before those asked for twice were merged."""
+    backbones = (b for grid in todo.study.grids for b in grid.backbones())
+    return sum(isinstance(b, Pretraining) for b in backbones)
+
+
+def _device_time(guess: Estimate) -> str:
+    if guess.device == CPU_CORE:
+        return f"{duration(guess.pretrain_s)} of one core"
+    return f"{guess.pretrain_s / 3600:,.1f} device-hours of {guess.device}"
+
+
+def _storage(guess: Estimate) -> str:
+    parts = {
+        "weights": guess.weights_bytes,
+        "trunks": guess.trunks_bytes,
+        "selections": guess.selections_bytes,
+    }
+    words = [f"{name} {_size(size)}" for name, size in parts.items() if size]
+    if guess.checkpoints_bytes:
+        words.append(f"checkpoints {_size(guess.checkpoints_bytes)} of each run at work")
+    return ", ".join(words) or "predictions only"
+
+
+def _size(num_bytes: int) -> str:
+    return ByteSize(num_bytes).human_readable(decimal=True, separator=" ")
