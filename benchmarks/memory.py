@@ -9,11 +9,11 @@ included, once a second. The consumer reads one epoch through Ray Train as a pre
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,9 @@ def watch(folder: str, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndar
                 if seen:
                     points.append((time.time(), pss(run.pid) / 1e9, seen))
         finally:
-            os.killpg(run.pid, signal.SIGTERM)
+            for process in family(run.pid):  # Ray's own ending may wait for readers that are gone
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             run.wait()
     times, gigabytes, seen = map(np.array, zip(*points, strict=True))
     return times - times[0], gigabytes, seen
@@ -95,12 +97,14 @@ def watch(folder: str, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def pss(pid: int) -> int:
     total = 0
-    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        try:
+    for process in family(pid):
+        with suppress(psutil.Error):
             total += process.memory_full_info().pss
-        except psutil.Error:
-            continue
     return total
+
+
+def family(pid: int) -> list[psutil.Process]:
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
 def plot(read: np.ndarray, gigabytes: np.ndarray, path: Path) -> None:
