@@ -46,13 +46,25 @@ OptionsOption = Annotated[
 
 @app.command(context_settings=WITH_OPTIONS)
 def plan(
-    context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
+    context: typer.Context,
+    file: File,
+    store: StoreOption = "runs",
+    options: OptionsOption = False,
+    device: Annotated[
+        str | None, typer.Option(help="What to estimate for: v100, a100, h100 or cpu-core.")
+    ] = None,
 ) -> None:
-    """Show what a study would run, what is done already, and how long the rest may take."""
+    """Show what a study would run, what is done already, and what the rest may cost. Data sets that
+    are not here yet are named."""
+    from raystudy.absent import expected
+    from raystudy.cli_plan import print_estimate, print_plan
     from raystudy.plan import plan as make_plan
 
-    study = _study(file, context, options)
-    _print_plan(make_plan(study, Store(store)))
+    there = Store(store)
+    study, absent = expected(_study(file, context, options))
+    todo = make_plan(study, there)
+    print_plan(todo, absent)
+    print_estimate(todo, there, device)
 
 
 @app.command(context_settings=WITH_OPTIONS)
@@ -61,10 +73,18 @@ def run(
     file: File,
     store: StoreOption = "runs",
     options: OptionsOption = False,
-    workers: Annotated[int, typer.Option(min=1, help="Workers that share a pre-training.")] = 1,
+    workers: Annotated[
+        str, typer.Option(help="That share a pre-training: 4; or 2-4, for as many as there are.")
+    ] = "1",
     lanes: Annotated[int, typer.Option(min=0, help="Pre-trainings side by side; 0: as fits.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads of each worker.")] = 1,
     gpu: Annotated[bool, typer.Option(help="Give each pre-training worker a GPU.")] = False,
+    shard: Annotated[
+        bool, typer.Option(help="Split the weights over the workers (FSDP2): for large models.")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile backbones for pre-training.")
+    ] = False,
     address: Annotated[
         str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; default: this machine.")
     ] = None,
@@ -82,6 +102,7 @@ def run(
 ) -> None:
     """Run what is missing of a study, fit its laws, draw its report."""
     from raystudy.cli_data import build_manifest
+    from raystudy.cli_plan import duration, print_estimate, print_plan
     from raystudy.live import LiveTable
     from raystudy.plan import plan as make_plan
 
@@ -89,9 +110,10 @@ def run(
     for source in _unindexed(study):
         build_manifest(source)
     todo = make_plan(study, there)
-    _print_plan(todo)
+    print_plan(todo)
     if todo.missing_cells:
         _check_architectures(study)
+    print_estimate(todo, there)
 
     from raystudy.run import run as run_study
 
@@ -100,16 +122,25 @@ def run(
             from raystudy.stages.site import InProcess
 
             return nullcontext(InProcess(there, checkpoint_every, max_bad_rate))
-        from raystudy.cluster.site import Placement, RaySite
+        from raystudy.cluster.placement import Placement, parse_workers
+        from raystudy.cluster.site import RaySite
 
         placement = Placement(
-            workers, lanes or None, threads, gpu, checkpoint_every, max_bad_rate, loaders
+            num_workers=parse_workers(workers),
+            num_lanes=lanes or None,
+            threads_per_worker=threads,
+            use_gpu=gpu,
+            checkpoint_interval_s=checkpoint_every,
+            max_bad_rate=max_bad_rate,
+            num_loaders=loaders,
+            sharded=shard,
+            compiled=compiled,
         )
         return RaySite(there, placement, address)
 
     with LiveTable(out) as table:
         outcome = run_study(study, there, open_site, table, _tracking_uri(there, tracking_uri))
-    out.print(f"Done in {_duration(outcome.seconds)}.", end=" ")
+    out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)
     out.print(f"MLflow: raystudy ui --store {store}")
@@ -215,37 +246,6 @@ def _print_options(experiment: Experiment) -> None:
     out.print(table)
 
 
-def _print_plan(todo: Any) -> None:
-    twice = todo.num_requested - len(todo.cells)
-    out.print(
-        f"[bold]{todo.study.name}[/bold]: {len(todo.cells):,} cells on "
-        f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources)} sources"
-        + (f" ({twice:,} cells asked for twice, computed once)" if twice else "")
-    )
-    table = Table("stage", "to do", "done already", "estimate, one core", box=None, pad_edge=False)
-    rows = (
-        ("sources", todo.missing_sources, todo.sources, None),
-        ("pretrain", todo.missing_pretrainings, todo.pretrainings, todo.estimated_s["pretrain"]),
-        (
-            "adapt",
-            todo.missing_cells,
-            todo.cells,
-            todo.estimated_s["extract"] + todo.estimated_s["adapt"],
-        ),
-    )
-    for stage, missing, total, seconds in rows:
-        table.add_row(
-            stage,
-            f"{len(missing):,}",
-            f"{len(total) - len(missing):,}",
-            _duration(seconds) if seconds else "",
-        )
-    out.print(table)
-    if todo.missing_pretrainings:
-        basis = "rates measured in this store" if todo.calibrated else "a guess: nothing measured"
-        out.print(f"[dim]estimate from {basis}[/dim]")
-
-
 def _check_architectures(study: Study) -> None:
     from raystudy.backbone import check_architecture
 
@@ -261,12 +261,6 @@ def _tracking_uri(store: Store, given: str | None) -> str:
     if not store.is_local:
         raise ValueError("a remote store has no place for MLflow; set MLFLOW_TRACKING_URI")
     return default_uri(Path(store.root))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from raystudy.key import canonical, digest, key
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+    import torch
     from torch import Tensor, nn
 
     from raystudy.shards.root import Root
@@ -291,6 +292,21 @@ class Method(Spec, ABC):
     @abstractmethod
     def name(self) -> str: ...
 
+    @property
+    def mixes(self) -> bool:
+        """Whether ``mix`` does anything."""
+        return False
+
+    def check(self) -> None:
+        """Raise FileNotFoundError or ValueError if what it needs beside its fields is amiss."""
+
+    def mix(
+        self, view: Tensor, labels: Tensor, num_classes: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mix the examples of one chunk: a training view (n, 3, S, S) and labels (n,) to another
+        view and targets (n, C) that sum to one. All randomness is the generator's."""
+        return view, labels
+
     @abstractmethod
     def parts(self, num_features: int, num_classes: int) -> Mapping[str, nn.Module]:
         """The modules that train beside the backbone: heads, projectors, text towers."""
@@ -303,8 +319,13 @@ class Method(Spec, ABC):
         labels: Tensor,
         captions: Sequence[str],
     ) -> dict[str, Tensor]:
-        """Scalars with ``loss`` among them. ``features`` holds (N, D) for each view, ``labels`` is
-        (N,). Averaged over workers, the gradients are those of the global batch."""
+        """Scalars with ``loss`` among them, in float32 under autocast too. ``features`` holds
+        (N, D) for each view, ``labels`` is (N,), or (N, C) if the method mixes. Averaged over
+        workers, the gradients are those of the global batch."""
+
+    def constrain(self, parts: nn.ModuleDict) -> None:
+        """Bring parameters back within their bounds, in place: called after each step of the
+        optimiser, without gradients."""
 
     def zero_shot(
         self,

@@ -7,9 +7,12 @@ batch. A position is therefore a step number, and a resumed or resized run reads
 exactly.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +45,13 @@ def step_rows(size: int, budget: Budget, seed: int, step: int, on_disk: Rows | N
     rows = np.empty(budget.batch_size, dtype=np.int64)
     for e in np.unique(epoch):
         here = epoch == e
-        rows[here] = _epoch_order(size, budget.run_length, seed, int(e))[place[here]]
-    if budget.run_length > 1 and on_disk is not None:
-        rows = on_disk[rows]
+        if budget.order == "sampled" and e == 0:
+            rows[here] = place[here]
+            continue
+        order = _epoch_order(size, budget.run_length, seed, int(e))
+        rows[here] = order[place[here]]
+        if budget.run_length > 1 and on_disk is not None:
+            rows[here] = on_disk[rows[here]]
     return rows.reshape(-1, budget.chunk_size)
 
 
@@ -63,19 +70,43 @@ def worker_chunks(budget: Budget, num_workers: int, worker: int) -> range:
     return range(worker, chunks, num_workers)
 
 
-def parcels(
-    runs: Mapping[int, int],
-    specs: Sequence[Pretraining],
-    num_workers: int,
-    steps_per_parcel: Sequence[int],
-) -> Iterator[Parcel]:
-    """The stream that trains ``runs`` (index in ``specs`` → first step) one after the other,
-    worker by worker; ``steps_per_parcel`` is by spec."""
-    for run, first in runs.items():
-        num_steps, most = specs[run].num_steps, steps_per_parcel[run]
-        for step in range(first, num_steps, most):
-            for worker in range(num_workers):
-                yield Parcel(run, step, min(most, num_steps - step), worker)
+class Parcels(Sequence[Parcel]):
+    """The stream that trains ``runs`` (index in ``specs`` → first step) one after the other, step
+    by step and, within a step, worker by worker. Parcels are computed when they are asked for: a
+    plan of a million takes no more room than one of ten."""
+
+    def __init__(
+        self,
+        runs: Mapping[int, int],
+        specs: Sequence[Pretraining],
+        num_workers: int,
+        steps_per_parcel: Sequence[int],
+    ) -> None:
+        """``steps_per_parcel`` is by spec."""
+        self._num_workers = num_workers
+        self._runs = [
+            (run, first, specs[run].num_steps, steps_per_parcel[run]) for run, first in runs.items()
+        ]
+        shares = (max(0, -(-(last - first) // most)) for _, first, last, most in self._runs)
+        self._ends = list(accumulate(share * num_workers for share in shares))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, i: int) -> Parcel: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Parcel]: ...
+    def __getitem__(self, i: int | slice) -> Parcel | list[Parcel]:
+        if isinstance(i, slice):
+            return [self[j] for j in range(len(self))[i]]
+        i = range(len(self))[i]
+        place = bisect_right(self._ends, i)
+        run, first, num_steps, most = self._runs[place]
+        before = self._ends[place - 1] if place else 0
+        share, worker = divmod(i - before, self._num_workers)
+        step = first + share * most
+        return Parcel(run, step, min(most, num_steps - step), worker)
 
 
 @lru_cache(maxsize=2)

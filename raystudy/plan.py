@@ -1,25 +1,22 @@
-"""Plan: expand a study into deduplicated stages, look up what is done, estimate the rest.
+"""Plan: expand a study into deduplicated stages, look up what is done.
 
 Nothing runs here and nothing heavy is imported.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from raystudy.key import difference
-from raystudy.kinds import Noise, Rendered, Source
+from raystudy.kinds import Method, Noise, Rendered, Source
 from raystudy.ledger import Ledger
-from raystudy.spec import FULL, Cell, Initialisation, Pretraining, Study
+from raystudy.spec import FULL, Cell, Pretraining, Study, Trunk
 from raystudy.stages.index import leaves
 from raystudy.store import Store
+from raystudy.trunks import in_order, own_samples, shared_trunks
 
-DEFAULT_SAMPLES_PER_S = 1_500.0
-"""Views a second of a small backbone on one core, until the store has measured rates."""
-DEFAULT_SECONDS_PER_CELL = {"features": 0.3, "images": 5.0}
-FEATURES_SECONDS = 2.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,24 @@ class Plan:
     missing_cells: list[Cell]
     pretrainings: list[Pretraining]
     missing_pretrainings: list[Pretraining]
+    trunks: list[Trunk]
+    """Beginnings that several pre-trainings share: those with which missing ones begin, and those
+    of their families that are done."""
+    missing_trunks: list[Trunk]
     sources: list[Source]
     missing_sources: list[Rendered]
     """To be rendered; data sets on disk are indexed before there is a plan."""
-    estimated_s: dict[str, float]
-    """Seconds of one core for what is missing, by stage."""
-    calibrated: bool
-    """Whether the estimate rests on rates measured in this store."""
+
+    @property
+    def work(self) -> list[Pretraining]:
+        """Missing pre-trainings and their trunks, in the order in which they are best started."""
+        return in_order([*self.trunks, *self.missing_pretrainings])
+
+    @property
+    def samples_to_train(self) -> int:
+        """Of what is missing, shared beginnings counted once."""
+        missing = [*self.missing_trunks, *self.missing_pretrainings]
+        return sum(own_samples(s, self.trunks) for s in missing)
 
     @property
     def num_requested(self) -> int:
@@ -55,8 +63,7 @@ def plan(study: Study, store: Store) -> Plan:
     finished = store.done_keys("pretrainings")
     needed = {c.backbone.key for c in missing_cells}
     missing = [p for p in pretrainings if p.key not in finished and p.key in needed]
-    # Longest first: a long run that starts last is what everyone waits for.
-    missing.sort(key=lambda p: -p.samples_seen * p.method.num_views)
+    trunks, missing_trunks = _trunks(pretrainings, missing, store)
     sources = {s.key: s for p in pretrainings for s in leaves(p.source)}
     rendered = store.done_keys("sources")
     missing_sources = {
@@ -65,30 +72,36 @@ def plan(study: Study, store: Store) -> Plan:
         for s in leaves(p.source)
         if isinstance(s, Rendered) and s.key not in rendered
     }
-    estimated_s, calibrated = _estimate(missing, missing_cells, pretrainings, store)
     return Plan(
         study=study,
         cells=cells,
         missing_cells=missing_cells,
         pretrainings=pretrainings,
         missing_pretrainings=missing,
+        trunks=trunks,
+        missing_trunks=missing_trunks,
         sources=list(sources.values()),
         missing_sources=list(missing_sources.values()),
-        estimated_s=estimated_s,
-        calibrated=calibrated,
     )
 
 
 def check(cells: Iterable[Cell]) -> None:
-    """Everything that can be known to be wrong before any work starts."""
+    """Everything that can be known to be wrong before any work starts.
+
+    Raises ValueError or FileNotFoundError; warns of what can run and was hardly meant.
+    """
     sources: dict[str, Source] = {}
     noises: dict[str, Noise] = {}
+    methods: dict[str, Method] = {}
     tasks: dict[str, Any] = {}
     largest: dict[str, int] = {}
     looks: dict[tuple[Any, ...], Cell] = {}
     asked: set[tuple[str, int]] = set()
+    pretrainings: dict[str, Pretraining] = {}
     for cell in cells:
         if isinstance(cell.backbone, Pretraining):
+            pretrainings[cell.backbone.key] = cell.backbone
+            methods[cell.backbone.method.key] = cell.backbone.method
             if cell.backbone.noise:
                 noises[cell.backbone.noise.key] = cell.backbone.noise
             source = sources[cell.backbone.source.key] = cell.backbone.source
@@ -103,7 +116,7 @@ def check(cells: Iterable[Cell]) -> None:
                 f"two cells of {cell.adaptation.name} on {cell.task.name} look the same in every "
                 f"table but differ in {fields}; ask for them in two studies"
             )
-    for part in (*sources.values(), *noises.values(), *tasks.values()):
+    for part in (*sources.values(), *methods.values(), *noises.values(), *tasks.values()):
         part.check()
     for key, size in largest.items():
         known = sources[key].known_size()
@@ -120,55 +133,45 @@ def check(cells: Iterable[Cell]) -> None:
                 f"Grid.shots={shots}: class '{name}' of task '{tasks[key].name}' has only "
                 f'{min(counts)} training examples; ask for at most that, or for "full"'
             )
+    _warn_of_warmup(pretrainings.values())
+
+
+def _warn_of_warmup(pretrainings: Iterable[Pretraining]) -> None:
+    """A rate that never gets past its warm-up trains something, and hardly what was meant."""
+    covered = [
+        p for p in pretrainings if p.optimisation.num_warmup_steps(p.num_steps) >= p.num_steps
+    ]
+    if not covered:
+        return
+    worst = min(covered, key=lambda p: p.num_steps)
+    more = f" (and {len(covered) - 1} more pre-trainings)" if len(covered) > 1 else ""
+    log.warning(
+        "a warm-up of %s steps covers all %s steps of %s on %s, size %s, seed %s%s; "
+        "lower Optimisation.warmup_steps or give a longer Budget",
+        f"{worst.optimisation.num_warmup_steps(worst.num_steps):,}",
+        f"{worst.num_steps:,}",
+        worst.method.name,
+        worst.source.name,
+        f"{worst.size:,}",
+        worst.seed,
+        more,
+    )
+
+
+def _trunks(
+    pretrainings: list[Pretraining], missing: list[Pretraining], store: Store
+) -> tuple[list[Trunk], list[Trunk]]:
+    shared = shared_trunks(pretrainings)
+    needed = {p.trunk.key for p in missing if p.trunk}
+    families = {p.trunk.family for p in missing if p.trunk}
+    done = store.done_keys(Trunk.room) if families else set()
+    trunks = [t for t in shared if t.key in needed or (t.family in families and t.key in done)]
+    return trunks, [t for t in trunks if t.key not in done]
 
 
 def _pretrainings(cells: Iterable[Cell]) -> list[Pretraining]:
     found: dict[str, Pretraining] = {}
     for cell in cells:
-        if not isinstance(cell.backbone, Initialisation):
+        if isinstance(cell.backbone, Pretraining):
             found[cell.backbone.key] = cell.backbone
     return list(found.values())
-
-
-def _estimate(
-    missing: list[Pretraining], cells: list[Cell], pretrainings: list[Pretraining], store: Store
-) -> tuple[dict[str, float], bool]:
-    rates = _measured_rates(pretrainings, store)
-
-    def seconds(p: Pretraining) -> float:
-        default = DEFAULT_SAMPLES_PER_S / p.method.num_views
-        return p.samples_seen / rates.get((p.method.key, p.architecture.key), default)
-
-    per_cell = _measured_cells(store)
-    adapt = sum(
-        per_cell.get(c.adaptation.name, DEFAULT_SECONDS_PER_CELL[c.adaptation.inputs])
-        for c in cells
-    )
-    extracted = {(c.backbone.key, c.task.key) for c in cells if c.adaptation.inputs == "features"}
-    estimate = {
-        "pretrain": sum(map(seconds, missing)),
-        "extract": len(extracted) * FEATURES_SECONDS,
-        "adapt": adapt,
-    }
-    return estimate, bool(rates)
-
-
-def _measured_rates(pretrainings: list[Pretraining], store: Store) -> dict[tuple[str, str], float]:
-    """Samples a second by method and architecture, of the runs already in the store."""
-    finished = store.done_keys("pretrainings")
-    totals: dict[tuple[str, str], list[float]] = {}
-    for p in pretrainings:
-        if p.key in finished:
-            facts = store.provenance("pretrainings", p.key)
-            total = totals.setdefault((p.method.key, p.architecture.key), [0.0, 0.0])
-            total[0] += facts["samples_seen"]
-            total[1] += facts["spent_s"]
-    return {k: seen / spent for k, (seen, spent) in totals.items() if spent > 0}
-
-
-def _measured_cells(store: Store) -> dict[str, float]:
-    records = Ledger(store).read()
-    if records.is_empty():
-        return {}
-    means = records.unique("cell").group_by("adaptation").agg(pl.col("seconds").mean()).iter_rows()
-    return dict(means)

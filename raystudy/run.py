@@ -23,15 +23,19 @@ from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.plan import Plan, plan
 from raystudy.shards.table import Fault
-from raystudy.spec import Pretraining, Study
+from raystudy.spec import Pretraining, Study, Trunk
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
 from raystudy.stages.index import leaves
 from raystudy.stages.site import Site
 from raystudy.store import Store
 from raystudy.tracking import Tracker
+from raystudy.trunks import own_samples
 
 log = logging.getLogger(__name__)
+
+MAX_WAIT_SHARE = 0.1
+"""Of a pre-training's time spent waiting for data: above it, the loaders are the limit."""
 
 
 class BusyError(RuntimeError):
@@ -177,14 +181,15 @@ def _compute(
 
     failed = outcome.failures.keys()
     specs = {
-        p.key: p
-        for p in todo.missing_pretrainings
-        if not any(leaf.key in failed for leaf in leaves(p.source))
+        p.key: p for p in todo.work if not any(leaf.key in failed for leaf in leaves(p.source))
     }
     if specs:
-        watcher.begin("pretrain", sum(p.samples_seen for p in specs.values()), "samples")
+        amounts = {p.key: own_samples(p, todo.trunks) for p in specs.values()}
+        amounts |= {t.key: 0 for t in todo.trunks if t not in todo.missing_trunks}
+        watcher.begin("pretrain", sum(amounts.values()), "samples")
         events = _track(site.pretrain(list(specs.values())), specs, store, tracker)
-        _follow_samples(events, specs, watcher, outcome)
+        _follow_samples(events, specs, amounts, watcher, outcome)
+    _drop_short_trunks(todo, store)
 
     ready = store.done_keys("pretrainings")
     cells = [
@@ -225,22 +230,49 @@ def _follow(
 def _follow_samples(
     events: Iterator[Event],
     specs: dict[str, Pretraining],
+    amounts: dict[str, int],
     watcher: Watcher,
     outcome: Outcome,
 ) -> None:
-    seen = dict.fromkeys(specs, 0.0)
+    """``amounts`` says how many of its samples each run has still to train on."""
+    seen = {key: float(spec.samples_seen - amounts[key]) for key, spec in specs.items()}
+    waited: dict[str, float] = {}
+
+    def advance(key: str, now: float) -> None:
+        watcher.advance("pretrain", max(0.0, now - seen[key]))
+        seen[key] = max(seen[key], now)
+
     for event in events:
         match event.kind:
             case "progress":
-                now = event.metrics.get("samples_seen", 0.0)
-                watcher.advance("pretrain", now - seen[event.key])
-                seen[event.key] = now
+                waited[event.key] = event.metrics.get("data_wait_share", 0.0)
+                advance(event.key, event.metrics.get("samples_seen", 0.0))
             case "done":
-                watcher.advance("pretrain", specs[event.key].samples_seen - seen[event.key])
-                seen[event.key] = specs[event.key].samples_seen
+                advance(event.key, float(specs[event.key].samples_seen))
             case "failed":
                 _fail(run_name(specs[event.key]), event, watcher, outcome)
         watcher.refresh()
+    if waited and (share := sum(waited.values()) / len(waited)) > MAX_WAIT_SHARE:
+        log.warning(
+            "training waited for data %.0f %% of its time (over %.0f %%): more loaders (--loaders) "
+            "or fewer runs side by side (--lanes) would use the machine better",
+            100 * share,
+            100 * MAX_WAIT_SHARE,
+        )
+
+
+def _drop_short_trunks(todo: Plan, store: Store) -> None:
+    """Keep the longest trunk of each family, with which larger sizes can begin, once every run that
+    a shorter one was made for is done."""
+    done = store.done_keys("pretrainings")
+    wanted = {p.trunk.family for p in todo.missing_pretrainings if p.trunk and p.key not in done}
+    families: dict[str, list[Trunk]] = {}
+    for trunk in todo.trunks:
+        families.setdefault(trunk.family, []).append(trunk)
+    for family, trunks in families.items():
+        for trunk in sorted(trunks, key=lambda t: t.num_steps)[:-1]:
+            if family not in wanted:
+                store.remove(trunk.room, trunk.key)
 
 
 def _track(
@@ -253,6 +285,8 @@ def _track(
     alive = True
 
     def note(event: Event) -> None:
+        if isinstance(specs.get(event.key), Trunk):  # its curve is the beginning of its branches'
+            return
         if event.kind != "waiting" and event.key not in started:
             started.add(event.key)
             _start(specs[event.key], tracker)
@@ -312,7 +346,8 @@ def _start(spec: Pretraining, tracker: Tracker) -> None:
 def run_name(spec: Pretraining) -> str:
     """How people call a pre-training."""
     noise = spec.noise.name if spec.noise else "clean"
-    return f"{spec.method.name} {spec.source.name} {spec.size:,} {noise} seed {spec.seed}"
+    trunk = "trunk: " if isinstance(spec, Trunk) else ""
+    return f"{trunk}{spec.method.name} {spec.source.name} {spec.size:,} {noise} seed {spec.seed}"
 
 
 def _fail(what: str, event: Event, watcher: Watcher, outcome: Outcome) -> None:

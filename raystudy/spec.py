@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
+from raystudy.hub.name import parse
+from raystudy.key import digest
 from raystudy.kinds import Adaptation, Claim, Law, Method, Noise, Source, Spec, Task
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 FULL: Literal["full"] = "full"
 Shots = Positive | Literal["full"]
+RGB = tuple[float, float, float]
 
 
 class Preprocessing(Spec):
@@ -22,7 +27,17 @@ class Preprocessing(Spec):
     image_size: Positive = 224
     grayscale: bool = False
     standardise: Literal["dataset", "image"] = "dataset"
-    """Subtract and divide by ImageNet's mean and deviation, or by each image's own."""
+    """Subtract and divide by a data set's mean and deviation, or by each image's own."""
+    mean: RGB | None = None
+    """Of that data set, in [0, 1]; ImageNet's where there is none."""
+    deviation: RGB | None = None
+    resize: Literal["squash", "shortest"] = "squash"
+    """Each side to ``image_size``, whatever the image's shape; or its shorter side, of which the
+    middle square is shown."""
+    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the side of a resized image, how much is shown: the image is resized to ``image_size`` ÷
+    ``crop_share``, and its middle taken."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 class Augmentation(Spec):
@@ -51,44 +66,85 @@ class Architecture(Spec):
 
 
 class Optimisation(Spec):
-    """AdamW with linear warm-up and cosine decay to zero."""
+    """The optimiser, its learning rate over the run, and what keeps it steady."""
 
+    optimiser: Literal["adamw", "sgd", "lars"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    betas: tuple[Rate, Rate] = (0.9, 0.999)
+    """Of AdamW."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Of AdamW."""
+    momentum: Rate = 0.9
+    """Of SGD and LARS."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """After the warm-up: half a cosine down to zero; or warm-up–stable–decay, constant and then
+    1 − √t down to zero (Hägele et al. 2024, arXiv 2405.18392)."""
+    decay_fraction: Rate = 0.2
+    """The share of a ``wsd`` run, at its end, in which the rate falls."""
     warmup_fraction: Rate = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """In place of the fraction."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Publish an exponential moving average of the weights in place of the last ones."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the forward pass (autocast); weights and optimiser stay in float32."""
+
+    def num_warmup_steps(self, num_steps: int) -> int:
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return int(self.warmup_fraction * num_steps)
+
+    def num_decay_steps(self, num_steps: int) -> int:
+        """Steps at the end of a ``wsd`` run."""
+        return int(self.decay_fraction * num_steps)
 
 
 class Budget(Spec):
-    """How long a pre-training lasts."""
+    """How long a pre-training lasts, and in which order it sees its examples."""
 
     epochs: Annotated[float, Field(gt=0)] = 1.0
+    samples: Positive | None = None
+    """Samples to be seen, whatever the size; in place of ``epochs``."""
     batch_size: Positive = 64
     """Global: the same however many workers share it."""
     chunk_size: Positive = 32
     """Consecutive examples of the epoch's order that go to one worker together."""
+    accumulation: Positive = 1
+    """Parts in which a step's batch passes through the backbone, one after the other, so that less
+    of it is in memory; a loss over the whole batch stays one. Batch norm sees each part alone."""
+    order: Literal["shuffled", "sampled"] = "shuffled"
+    """Of the first epoch: shuffled, or as the source was sampled (by hash, shard by shard where the
+    source is sampled by shard). In the latter, runs of all sizes begin alike, so that with a
+    ``wsd`` schedule they share a trunk."""
     run_length: Positive = 1
     """Neighbours in a shard that stay together when an epoch is shuffled, so that they are read at
     once: 1 shuffles every example on its own; 16 to 64 suits an object store or a spinning disk."""
 
     @model_validator(mode="after")
     def _whole_chunks(self) -> Self:
-        if self.batch_size % self.chunk_size:
+        if self.batch_size % (self.chunk_size * self.accumulation):
             raise ValueError(
                 f"Budget.batch_size={self.batch_size} is not a multiple of "
-                f"chunk_size={self.chunk_size}; a step is a whole number of chunks"
+                f"chunk_size={self.chunk_size}"
+                + (f" × accumulation={self.accumulation}" if self.accumulation > 1 else "")
+                + "; a step is a whole number of chunks"
             )
         return self
 
     def num_steps(self, size: int) -> int:
         """Optimiser steps for ``size`` examples, at least one."""
-        return max(1, int(self.epochs * size) // self.batch_size)
+        samples = self.samples or int(self.epochs * size)
+        return max(1, samples // self.batch_size)
 
 
 class Pretraining(Spec):
     """One pre-training run: method × architecture × source × size × noise × budget × seed."""
 
     kind: ClassVar[str] = "Backbone"
+    room: ClassVar[str] = "pretrainings"
+    """Of the store, where its result lies."""
     method: SerializeAsAny[Method]
     architecture: Architecture
     source: SerializeAsAny[Source]
@@ -116,6 +172,28 @@ class Pretraining(Spec):
     def samples_seen(self) -> int:
         return self.num_steps * self.budget.batch_size
 
+    @property
+    def trunk(self) -> Trunk | None:
+        """The run up to where its learning rate begins to fall, which is also how every larger run
+        of its kind begins; None where runs of other sizes begin otherwise."""
+        if self.optimisation.schedule != "wsd" or self.budget.order != "sampled":
+            return None
+        steps = self.num_steps - self.optimisation.num_decay_steps(self.num_steps)
+        samples = steps * self.budget.batch_size
+        if self.optimisation.warmup_steps is None or not 0 < samples <= self.size:
+            return None
+        values = {name: getattr(self, name) for name in Pretraining.model_fields}
+        return Trunk(
+            **values
+            | {
+                "size": samples,
+                "budget": self.budget.model_copy(update={"epochs": 1.0, "samples": None}),
+                "optimisation": self.optimisation.model_copy(
+                    update={"decay_fraction": 0.0, "warmup_fraction": 0.0}
+                ),
+            }
+        )
+
     def axes(self) -> dict[str, Any]:
         """The columns that every record of this backbone carries."""
         return {
@@ -124,7 +202,21 @@ class Pretraining(Spec):
             "size": self.size,
             "noise": self.noise.name if self.noise else "clean",
             "noise_rate": self.noise.nominal_rate if self.noise else 0.0,
+            "architecture": self.architecture.name,
         }
+
+
+class Trunk(Pretraining):
+    """The beginning that pre-trainings of several sizes share: every example once, in the order of
+    the source, at a constant learning rate. Its result is the whole state of training."""
+
+    kind: ClassVar[str] = "Trunk"
+    room: ClassVar[str] = "trunks"
+
+    @property
+    def family(self) -> str:
+        """The same for trunks of which the shorter is how the longer begins."""
+        return self.model_copy(update={"size": self.budget.batch_size}).key
 
 
 class Initialisation(Spec):
@@ -135,10 +227,82 @@ class Initialisation(Spec):
     seed: int = 0
 
     def axes(self) -> dict[str, Any]:
-        return {"method": "none", "source": "none", "size": 0, "noise": "clean", "noise_rate": 0.0}
+        return {
+            "method": "none",
+            "source": "none",
+            "size": 0,
+            "noise": "clean",
+            "noise_rate": 0.0,
+            "architecture": self.architecture.name,
+        }
 
 
-Backbone = Pretraining | Initialisation
+class Published(Spec):
+    """A backbone that others pre-trained. What its weights hold is its identity (``content``),
+    where they lie is not."""
+
+    kind: ClassVar[str] = "Backbone"
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"weights", "sha256"})
+    model: str
+    """``timm/resnet50.a1_in1k``: a name and tag of timm; ``open_clip/RN50/openai``: of open_clip;
+    ``hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K``: a repository with the files of either."""
+    weights: str | None = None
+    """A file (.safetensors, .pt, .pth, .bin) in place of what is published under the name, whose
+    tag may then be left out. Workers on other machines must find it under the same path."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the weights: others are refused. Where it is given, a study can be planned, and its report
+    drawn, without the weights."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of ``timm.create_model``, or fields of open_clip's model configuration."""
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
+    """Fields of ``Preprocessing`` in place of the model's own."""
+    label: str | None = None
+    """What tables call its source, if not the tag."""
+
+    @model_validator(mode="after")
+    def _is_understood(self) -> Self:
+        parse(self.model)
+        Preprocessing(**self.preprocessing)
+        return self
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of its weights and of how its library or repository describes it.
+
+        Raises ValueError for a name that nobody offers, and FileNotFoundError for weights that are
+        not on this machine and cannot be downloaded.
+        """
+        from raystudy.hub.files import sha256
+
+        return self.content_with(self.sha256 or sha256(self.weights_file()))
+
+    def content_with(self, weights_sha256: str) -> str:
+        """What ``content`` is for weights of that hash."""
+        from raystudy.hub.offer import offer
+
+        found = offer(self.model)
+        return digest([weights_sha256, found.config, found.preprocessing])
+
+    def weights_file(self) -> Path:
+        """Found on this machine, or downloaded. Raises FileNotFoundError."""
+        from raystudy.hub.offer import weights_file
+
+        return weights_file(self.model, self.weights)
+
+    def axes(self) -> dict[str, Any]:
+        """``source`` is the tag, which is how the libraries say what a model learnt from."""
+        name = parse(self.model)
+        return {
+            "method": "published",
+            "source": self.label or name.tag or self.content[:8],
+            "size": 0,
+            "noise": "clean",
+            "noise_rate": 0.0,
+            "architecture": name.architecture,
+        }
+
+
+Backbone = Pretraining | Initialisation | Published
 
 
 class Cell(Spec):
@@ -154,7 +318,6 @@ class Cell(Spec):
 
     def axes(self) -> dict[str, Any]:
         return self.backbone.axes() | {
-            "architecture": self.backbone.architecture.name,
             "task": self.task.name,
             "adaptation": self.adaptation.name,
             "shots": str(self.shots or 0),
@@ -167,11 +330,13 @@ class Grid(Spec):
     draws the subset, the noise, the initialisation, the order and the few-shot examples."""
 
     methods: tuple[SerializeAsAny[Method], ...] = ()
-    """Empty: the grid adapts untrained initialisations."""
+    """Empty: the grid adapts untrained initialisations, unless it names published backbones."""
     sources: tuple[SerializeAsAny[Source], ...] = ()
     sizes: tuple[Positive, ...] = ()
     noises: tuple[SerializeAsAny[Noise] | None, ...] = (None,)
-    architectures: tuple[Architecture, ...]
+    architectures: tuple[Architecture, ...] = ()
+    published: tuple[Published, ...] = ()
+    """Backbones to adapt beside those that the grid pre-trains, or alone."""
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
     augmentation: Augmentation = Augmentation()
@@ -182,7 +347,8 @@ class Grid(Spec):
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
-        axes = ["architectures", "tasks", "adaptations", "seeds"]
+        axes = ["tasks", "adaptations", "seeds"]
+        axes += ["architectures"] if self.methods or not self.published else []
         axes += ["sources", "sizes", "noises"] if self.methods else []
         for name in axes:
             if not getattr(self, name):
@@ -190,10 +356,11 @@ class Grid(Spec):
         return self
 
     def backbones(self) -> Iterator[Backbone]:
-        if not self.methods:
+        """Each once: a published backbone serves every seed."""
+        yield from self.published
+        if not self.methods and not self.published:
             for architecture, seed in product(self.architectures, self.seeds):
                 yield Initialisation(architecture=architecture, seed=seed)
-            return
         for method, architecture, source, size, noise, seed in product(
             self.methods, self.architectures, self.sources, self.sizes, self.noises, self.seeds
         ):
@@ -211,7 +378,8 @@ class Grid(Spec):
 
     def cells(self) -> Iterator[Cell]:
         for backbone in self.backbones():
-            for task, adaptation in product(self.tasks, self.adaptations):
+            seeds = self.seeds if isinstance(backbone, Published) else (backbone.seed,)
+            for task, adaptation, seed in product(self.tasks, self.adaptations, seeds):
                 shots: Sequence[Shots | None] = self.shots if adaptation.uses_shots else (None,)
                 for s in shots:
                     yield Cell(
@@ -219,7 +387,7 @@ class Grid(Spec):
                         task=task,
                         adaptation=adaptation,
                         shots=s,
-                        seed=backbone.seed,
+                        seed=seed,
                     )
 
 

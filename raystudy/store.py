@@ -94,19 +94,23 @@ class Store:
                 part.rename(cache)
         return cache
 
-    def write(self, data: bytes, *parts: str) -> None:
+    def write(self, data: bytes | memoryview, *parts: str) -> None:
         """One file, whole or not at all."""
         path = self.path(*parts)
         self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         if self.is_local:
             part = f"{path}.part-{os.getpid()}"
-            with open(part, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            try:
+                with open(part, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(part, path)
+            finally:  # what a full disk cut short must not fill it
+                with suppress(FileNotFoundError):
+                    os.unlink(part)
         else:
-            self.fs.pipe_file(path, data)
+            self.fs.pipe_file(path, bytes(data))
 
     def read(self, *parts: str) -> bytes | None:
         """A file's bytes, or None where there is none."""

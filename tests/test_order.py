@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.methods.supervised import Supervised
-from raystudy.order import Parcel, parcels, step_rows, worker_chunks
+from raystudy.order import Parcel, Parcels, step_rows, worker_chunks
 from raystudy.sources.glyphs import Glyphs
 from raystudy.spec import Architecture, Budget, Pretraining
 
@@ -36,7 +36,7 @@ def delivered(p: Pretraining, first: int, num_workers: int, per_parcel: int) -> 
     """Step → chunk → rows, as the workers of a stream receive them."""
     seen: dict[int, list] = {}
     on_disk = np.arange(p.size)[::-1]
-    for parcel in parcels({0: first}, [p], num_workers, [per_parcel]):
+    for parcel in Parcels({0: first}, [p], num_workers, [per_parcel]):
         for step in range(parcel.first_step, parcel.first_step + parcel.num_steps):
             rows = step_rows(p.size, p.budget, p.seed, step, on_disk)
             for chunk in worker_chunks(p.budget, num_workers, parcel.worker):
@@ -93,9 +93,27 @@ def test_epochs_and_seeds_differ() -> None:
 
 def test_rows_of_the_stream_go_round_the_workers() -> None:
     p = spec(640, Budget(), 0)
-    stream = list(parcels({0: 0, 1: 4}, [p, p], 2, [8, 3]))
+    stream = list(Parcels({0: 0, 1: 4}, [p, p], 2, [8, 3]))
     assert [parcel.worker for parcel in stream] == [0, 1] * (len(stream) // 2)
     assert stream[-1] == Parcel(run=1, first_step=7, num_steps=3, worker=1)
+
+
+def test_parcels_are_found_by_their_number() -> None:
+    p = spec(640, Budget(), 0)
+    stream = Parcels({0: 3, 1: 10, 2: 0}, [p, p, p], 2, [4, 3, 1])  # the second run is at its end
+    in_turn = [
+        Parcel(run, step, min(most, 10 - step), worker)
+        for run, first, most in ((0, 3, 4), (2, 0, 1))
+        for step in range(first, 10, most)
+        for worker in range(2)
+    ]
+    assert list(stream) == in_turn
+    assert [stream[i] for i in (5, 0, -1)] == [in_turn[i] for i in (5, 0, -1)]
+    assert stream[1:9:3] == in_turn[1:9:3]
+    assert len(stream) == len(in_turn)
+    with pytest.raises(IndexError):
+        stream[len(in_turn)]
+    assert not Parcels({}, [], 2, [])
 
 
 def test_workers_that_cannot_share_evenly_are_refused() -> None:

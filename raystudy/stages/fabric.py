@@ -1,18 +1,18 @@
 """The seam: the only thing a stage knows of where it runs.
 
-``cluster/`` supplies a fabric from Ray; ``LocalFabric`` is one process and a store, for tests and
-for ``raystudy run --in-process`` under a debugger.
+``cluster/`` supplies a fabric from Ray, ``group.py`` one from torch's processes; ``LocalFabric`` is
+one process and a store, for tests and for ``raystudy run --in-process`` under a debugger.
 """
 
-import io
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from raystudy.stages.checkpoints import CheckpointWriter
 from raystudy.store import Store
 
 MAX_BAD_RATE = 0.1
@@ -32,6 +32,7 @@ class Fabric(ABC):
         """Share of examples that may turn out to be damaged before a run is stopped."""
         self._interval_s = checkpoint_interval_s
         self._saved_at = time.monotonic()
+        self._writer = CheckpointWriter(store, key)
 
     @property
     @abstractmethod
@@ -47,7 +48,11 @@ class Fabric(ABC):
 
     @abstractmethod
     def wrap(self, objective: nn.Module) -> nn.Module:
-        """The objective with its gradients averaged over workers."""
+        """The objective with its gradients averaged, and its batch norms taken, over workers."""
+
+    @abstractmethod
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """What ``wrap`` does by itself, for an objective that was called without its wrapping."""
 
     @abstractmethod
     def mean(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
@@ -57,32 +62,36 @@ class Fabric(ABC):
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell whoever watches. Only rank 0's word counts."""
 
+    def state(self, objective: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+        """The whole state of both, wherever its parts lie. Every worker must call it that is told
+        that a checkpoint is due."""
+        return {"objective": objective.state_dict(), "optimiser": optimiser.state_dict()}
+
+    def load(
+        self, objective: nn.Module, optimiser: torch.optim.Optimizer, state: Mapping[str, Any]
+    ) -> None:
+        """Put a ``state`` back, however many workers it was written by."""
+        objective.load_state_dict(state["objective"])
+        optimiser.load_state_dict(state["optimiser"])
+
     def checkpoint_is_due(self) -> bool:
+        """Whether this worker must take part in a checkpoint now."""
         return self.rank == 0 and time.monotonic() - self._saved_at > self._interval_s
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, whole or not at all."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self.store.write(buffer.getvalue(), "checkpoints", f"{self.key}.pt")
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint beside the training, whole or not at all; only rank 0 does."""
+        if self.rank == 0:
+            self._writer.save(state)
         self._saved_at = time.monotonic()
 
-    def restore(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
-        return _read_checkpoint(self.store, self.key, self.device)
+    def flush(self) -> None:
+        """Return once every checkpoint is in the store, or has failed."""
+        self._writer.flush()
 
-
-def checkpoint_step(store: Store, key: str) -> int:
-    """The step at which a pre-training will resume: where its stream must begin."""
-    state = _read_checkpoint(store, key, torch.device("cpu"))
-    return int(state["step"]) if state else 0
-
-
-def _read_checkpoint(store: Store, key: str, device: torch.device) -> dict[str, Any] | None:
-    data = store.read("checkpoints", f"{key}.pt")
-    if data is None:
-        return None
-    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    @property
+    def store_error(self) -> Exception | None:
+        """Why this worker's last checkpoint could not be written."""
+        return self._writer.error
 
 
 class LocalFabric(Fabric):
@@ -113,6 +122,9 @@ class LocalFabric(Fabric):
 
     def wrap(self, objective: nn.Module) -> nn.Module:
         return objective.to(self.device)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        pass
 
     def mean(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
         return {name: float(value) for name, value in metrics.items()}

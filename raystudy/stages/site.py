@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from raystudy.kinds import Rendered
-from raystudy.spec import Pretraining
+from raystudy.spec import Pretraining, Trunk
 from raystudy.stages.adapt import Unit, adapt
 from raystudy.stages.batches import local_batches
 from raystudy.stages.event import Event
@@ -35,7 +35,8 @@ class Site(ABC):
 
     @abstractmethod
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
-        """Longest first is the caller's business: ``specs`` are started in the order given."""
+        """``specs`` are started in the order given, in which a trunk comes before what begins with
+        it. Those that are done already are skipped without a word."""
 
     @abstractmethod
     def adapt(self, units: Sequence[Unit]) -> Iterator[Event]: ...
@@ -62,7 +63,10 @@ class InProcess(Site):
             yield from _attempt(source.key, lambda source=source: index(source, self.store))
 
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+        trunks = [s for s in specs if isinstance(s, Trunk)]
         for spec in specs:
+            if self.store.done(spec.room, spec.key):
+                continue
             told: deque[Event] = deque()
 
             def work(spec: Pretraining = spec, told: deque[Event] = told) -> None:
@@ -80,6 +84,7 @@ class InProcess(Site):
                     selection,
                     lambda first: local_batches(spec, selection, self.store, first),
                     fabric,
+                    [t for t in trunks if self.store.done(t.room, t.key)],
                 )
 
             end = list(_attempt(spec.key, work))

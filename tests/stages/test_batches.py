@@ -15,7 +15,7 @@ from raystudy.methods.clip import CLIP
 from raystudy.methods.simclr import SimCLR
 from raystudy.noise.shuffled_captions import ShuffledCaptions
 from raystudy.noise.symmetric import Symmetric
-from raystudy.order import parcels
+from raystudy.order import Parcels
 from raystudy.shards.manifest import build
 from raystudy.shards.read import Reader
 from raystudy.shards.table import Fault
@@ -88,7 +88,7 @@ def seen(
     """(step, chunk) → pixels, labels, captions, as the workers of a stream receive them."""
     selection, n, found = select(spec, store), spec.budget.chunk_size, {}
     with Reader() as reader:
-        for parcel in parcels({0: first}, [spec], num_workers, [per_parcel]):
+        for parcel in Parcels({0: first}, [spec], num_workers, [per_parcel]):
             loaded = load(parcel, spec, selection, num_workers, reader)
             for batch in unpack(parcel, loaded, spec, num_workers, 0.0):
                 for k, chunk in enumerate(batch.chunks):
