@@ -8,7 +8,7 @@ import torch
 from timm.optim._optim_factory import create_optimizer_v2
 from torch import nn
 
-from raystudy.optimiser import Average, build_optimiser, scheduled_rate
+from raystudy.optimiser import Average, build_optimiser, scheduled_rate, set_rate
 from raystudy.spec import Optimisation
 
 
@@ -30,7 +30,9 @@ def descend(model: nn.Module, optimiser: torch.optim.Optimizer, steps: int = 8) 
 def test_vectors_are_not_decayed_and_matrices_are_as_timm_does_it(name: str) -> None:
     ours, theirs = network(), network()
     o = Optimisation(optimiser=name, learning_rate=0.05, weight_decay=0.1)  # pyright: ignore[reportArgumentType]
-    found = descend(ours, build_optimiser(ours, o))
+    optimiser = build_optimiser(ours, o)
+    set_rate(optimiser, o.learning_rate)
+    found = descend(ours, optimiser)
     peer = create_optimizer_v2(
         theirs, name if name != "sgd" else "momentum", lr=0.05, weight_decay=0.1, momentum=0.9
     )

@@ -9,10 +9,17 @@ from raystudy.stages.event import Event
 class Board:
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._failed: set[str] = set()
 
     def pin(self, event: Event) -> None:
+        if event.kind == "failed":
+            self._failed.add(event.key)
         self._events.append(event)
 
     def take(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def failed(self) -> set[str]:
+        """The keys of all work that was ever pinned as failed."""
+        return self._failed

@@ -7,22 +7,22 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raystudy.cluster.board import Board
-from raystudy.cluster.train import Lane, train_lane
+from raystudy.cluster.lane import Lane, lanes
+from raystudy.cluster.placement import Placement, check_room, slots
+from raystudy.cluster.train import reason_of, train_lane
 from raystudy.cluster.tune import adapt_units
 from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
-from raystudy.order import worker_chunks
 from raystudy.spec import Pretraining
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
-from raystudy.stages.fabric import MAX_BAD_RATE
 from raystudy.stages.index import check_faults, index
 from raystudy.stages.select import select
 from raystudy.stages.site import Site
@@ -38,9 +38,6 @@ ENVIRONMENT = {
     "RAY_worker_maximum_startup_concurrency": "8",
 }
 """Quiet and quick, unless the user has set them otherwise."""
-WORKER_CPUS = 0.5
-"""Of a laptop's two: what is left feeds the workers (see ``stream.LOADER_CPUS``)."""
-
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(256 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -50,29 +47,14 @@ MALLOC = {
 them, a step of the quickstart takes 37 ms in place of 52 (in bytes; other libcs ignore it)."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where work runs. Nothing in here is part of a result's identity."""
-
-    num_workers: int = 1
-    """Ray Train workers that share one pre-training."""
-    num_lanes: int | None = None
-    """Pre-trainings side by side; by default as many as the cluster has cores or GPUs for."""
-    threads_per_worker: int = 1
-    use_gpu: bool = False
-    checkpoint_interval_s: float = 15.0
-    max_bad_rate: float = MAX_BAD_RATE
-    num_loaders: int = 1
-    """Processes that decode, for each lane."""
-
-
 class RaySite(Site):
     """Context manager: connects on entry, disconnects on exit (and stops what it started)."""
 
     def __init__(self, store: Store, placement: Placement, address: str | None = None) -> None:
         self.store = store
         self.placement = placement
-        self.address = address or os.environ.get("RAY_ADDRESS")
+        # Ray would join whatever cluster somebody else has started on this machine.
+        self.address = address or os.environ.get("RAY_ADDRESS") or "local"
 
     def __enter__(self) -> Self:
         for name, value in ENVIRONMENT.items():
@@ -87,7 +69,9 @@ class RaySite(Site):
             },
         )
         self._scratch = tempfile.mkdtemp(prefix="raystudy-ray-")
-        self._board: Any = Board.remote()  # pyright: ignore[reportFunctionMemberAccess, reportAttributeAccessIssue]
+        # Beside the driver: what is pinned must not be lost with a node of workers.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._board: Any = Board.options(scheduling_strategy=here).remote()  # pyright: ignore[reportFunctionMemberAccess, reportAttributeAccessIssue]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,34 +89,21 @@ class RaySite(Site):
                     ray.get(ref)
                     yield Event("done", key)
                 except RayTaskError as error:
-                    yield Event("failed", key, error=_reason(error.cause))
+                    yield Event("failed", key, error=reason_of(error.cause))
             yield Event("waiting")
 
     def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
         # What cannot be selected would end the stream of a whole lane: find it first.
         specs, refused = _selectable(specs, self.store, self.placement.max_bad_rate)
         yield from refused
-        lanes = [
-            Lane(
-                name=f"lane-{i}",
-                specs=tuple(part),
-                store_url=self.store.url,
-                num_workers=self.placement.num_workers,
-                threads_per_worker=self.placement.threads_per_worker,
-                use_gpu=self.placement.use_gpu,
-                cpus_per_worker=WORKER_CPUS,
-                checkpoint_interval_s=self.placement.checkpoint_interval_s,
-                max_bad_rate=self.placement.max_bad_rate,
-                num_loaders=self.placement.num_loaders,
-            )
-            for i, part in enumerate(balance(specs, self.num_lanes(len(specs))))
-            if part
-        ]
-        done = self.store.done_keys
-        jobs = [
-            (f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in lanes
-        ]
-        yield from self._watch(jobs, {s.key for s in specs}, lambda: done("pretrainings"))
+        todo = lanes(specs, self.placement, slots(self.placement, _nodes()), self.store.url)
+        jobs = [(f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in todo]
+        keys = {s.key for lane in todo for s in lane.missing(self.store)}
+
+        def done() -> set[str]:
+            return set().union(*map(self.store.done_keys, {s.room for s in specs}))
+
+        yield from self._watch(jobs, keys, done)
 
     def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
         cores = int(ray.cluster_resources().get("CPU", 1))
@@ -156,23 +127,7 @@ class RaySite(Site):
 
     def check(self, specs: Sequence[Pretraining]) -> None:
         """Refuse at once what can never be placed. Raises ValueError."""
-        p = self.placement
-        for spec in specs:
-            worker_chunks(spec.budget, p.num_workers, 0)
-        has = ray.cluster_resources()
-        needs = {"CPU": p.num_workers * WORKER_CPUS} | ({"GPU": p.num_workers} if p.use_gpu else {})
-        for name, amount in needs.items():
-            if has.get(name, 0) < amount:
-                raise ValueError(
-                    f"{p.num_workers} workers need {amount:g} {name}, the cluster has "
-                    f"{has.get(name, 0):g}; lower --workers or add nodes"
-                )
-
-    def num_lanes(self, num_specs: int) -> int:
-        p, has = self.placement, ray.cluster_resources()
-        room = has.get("GPU", 0) if p.use_gpu else has.get("CPU", 1) / p.threads_per_worker
-        lanes = p.num_lanes or max(1, int(room / p.num_workers))
-        return max(1, min(lanes, num_specs))
+        check_room(specs, self.placement, _nodes())
 
     def _train(self, lane: Lane) -> None:
         train_lane(lane, self._board, self._scratch)
@@ -206,7 +161,7 @@ class RaySite(Site):
                     keys.discard(event.key)
                 yield event
             yield Event("waiting")
-        reason = "; ".join(f"{name}: {_reason(e)}" for name, e in errors)
+        reason = "; ".join(f"{name}: {reason_of(e)}" for name, e in errors)
         finished = done() if keys else set()
         for key in keys:
             if key in finished:
@@ -215,15 +170,9 @@ class RaySite(Site):
                 yield Event("failed", key, error=reason or "its worker group ended without it")
 
 
-def balance(specs: Sequence[Pretraining], num_lanes: int) -> list[list[Pretraining]]:
-    """Longest first, each to the lane with the least to do (Graham 1969)."""
-    lanes: list[list[Pretraining]] = [[] for _ in range(num_lanes)]
-    load = [0] * num_lanes
-    for spec in sorted(specs, key=lambda s: -s.samples_seen * s.method.num_views):
-        least = load.index(min(load))
-        lanes[least].append(spec)
-        load[least] += spec.samples_seen * spec.method.num_views
-    return lanes
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _selectable(
@@ -238,11 +187,3 @@ def _selectable(
         except ValueError as error:
             refused.append(Event("failed", spec.key, error=str(error)))
     return good, refused
-
-
-def _reason(error: Any) -> str:
-    """One line: what a worker died of, where Ray tells, and not that something died."""
-    workers = getattr(error, "worker_failures", None)
-    cause = next(iter(workers.values())) if workers else error
-    lines = [line for line in str(cause).splitlines() if line.strip()] or [""]
-    return f"{type(error).__name__}: {lines[-1] if workers else lines[0]}"

@@ -12,11 +12,11 @@ from dataclasses import astuple
 from typing import Any
 
 import numpy as np
-import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionOptions, ExecutionResources
 from ray.train import DataConfig
 
-from raystudy.order import Parcel, parcels
+from raystudy.cluster.feed import numbers
+from raystudy.order import Parcel, Parcels
 from raystudy.shards.read import Reader
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Loaded, load, note_faults
@@ -46,17 +46,13 @@ def stream(
     """The decoded parcels that train ``runs`` (index in ``specs`` → first step) one after the
     other. Without a run, each worker gets one parcel of nothing: Ray streams no empty set."""
     steps = [steps_per_parcel(spec, num_workers) for spec in specs]
-    plan = list(parcels(runs, specs, num_workers, steps))
-    plan = plan or [Parcel(NOTHING, 0, 0, worker) for worker in range(num_workers)]
+    plan = Parcels(runs, specs, num_workers, steps)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.custom_execution_callback_classes = [Pace]  # pyright: ignore[reportAttributeAccessIssue]
-    # One block a parcel: blocks are what is dealt out. An actor loads them, because Ray ends idle
-    # task workers after a second and would start a new process for nearly every parcel.
-    rows = ray.data.from_items(
-        [{"parcel": i} for i in range(len(plan))], override_num_blocks=len(plan)
-    )
-    return rows.map_batches(
+    # An actor loads them, because Ray ends idle task workers after a second and would start a new
+    # process for nearly every parcel.
+    return numbers(len(plan) or num_workers, "parcel", context).map_batches(
         LoadParcel,
         fn_constructor_args=(plan, specs, num_workers, store_url),
         batch_size=1,
@@ -70,7 +66,11 @@ class LoadParcel:
     """Row number → everything the parcel holds, decoded."""
 
     def __init__(
-        self, plan: list[Parcel], specs: Sequence[Pretraining], num_workers: int, store_url: str
+        self,
+        plan: Sequence[Parcel],
+        specs: Sequence[Pretraining],
+        num_workers: int,
+        store_url: str,
     ) -> None:
         self._plan, self._specs, self._num_workers = plan, specs, num_workers
         self._store = Store(store_url)
@@ -78,9 +78,10 @@ class LoadParcel:
         self._selected: tuple[int, Selection] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
-        parcel = self._plan[int(rows["parcel"][0])]
-        if parcel.run == NOTHING:
-            return {"parcel": np.array([astuple(parcel)])}
+        number = int(rows["parcel"][0])
+        if not self._plan:
+            return {"parcel": np.array([astuple(Parcel(NOTHING, 0, 0, number))])}
+        parcel = self._plan[number]
         spec = self._specs[parcel.run]
         loaded = load(parcel, spec, self._select(parcel.run), self._num_workers, self._reader)
         note_faults(self._store, spec, parcel, loaded)
@@ -120,7 +121,7 @@ class Pace:
 
 
 def exact_order() -> DataConfig:
-    """How Ray Train must split the stream."""
+    """How Ray Train must split a stream that was made for its number of workers."""
     return DataConfig(execution_options=execution_options())
 
 

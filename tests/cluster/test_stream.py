@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from raystudy.kinds import Rendered
-from raystudy.order import parcels, worker_chunks
+from raystudy.order import Parcels, worker_chunks
 from raystudy.shards.read import Reader
 from raystudy.spec import Augmentation, Budget, Pretraining, Study
 from raystudy.stages.batches import load
@@ -74,7 +74,7 @@ def test_the_stream_is_the_order(
 
     shards = data.streaming_split(num_workers, equal=True)
     received = ray.get([read.remote(shard, i) for i, shard in enumerate(shards)])
-    expected = list(parcels(runs, specs, num_workers, [2, 2]))
+    expected = list(Parcels(runs, specs, num_workers, [2, 2]))
     for worker, rows in enumerate(received):
         mine = [p for p in expected if p.worker == worker]
         assert [parcel for parcel, _, _ in rows] == mine
@@ -87,6 +87,38 @@ def test_the_stream_is_the_order(
             assert images.shape[:3] == (parcel.num_steps, 1, chunks * spec.budget.chunk_size)
 
 
+def test_a_plan_of_a_million_parcels_takes_no_more_room_than_one_of_ten(
+    ray_here: None, study: Study, store: Store
+) -> None:
+    import psutil
+    import ray
+
+    from raystudy.cluster.stream import execution_options, parcel_of, steps_per_parcel, stream
+
+    (spec, *_) = (b for b in study.grids[0].backbones() if isinstance(b, Pretraining))
+    budget = Budget(samples=16 * 16 * 500_000, batch_size=16, chunk_size=8)
+    spec = spec.model_copy(update={"budget": budget})
+    assert isinstance(spec.source, Rendered)
+    index(spec.source, store)
+    plan = Parcels({0: 0}, [spec], 2, [steps_per_parcel(spec, 2)])
+    assert len(plan) == 1_000_000
+
+    here = psutil.Process()
+    before = here.memory_info().rss
+    data = stream({0: 0}, [spec], 2, store.url)
+    data.context.execution_options = execution_options()
+
+    @ray.remote(num_cpus=0)
+    def first(shard: Any, count: int) -> list[Any]:
+        rows = iter(shard.iter_batches(batch_size=None))
+        return [parcel_of(next(rows)) for _ in range(count)]
+
+    shards = data.streaming_split(2, equal=True)
+    received = ray.get([first.remote(shard, 20) for shard in shards])
+    assert received == [plan[0:40:2], plan[1:40:2]]
+    assert here.memory_info().rss - before < 100 << 20
+
+
 def test_more_workers_than_the_cluster_has_are_refused_at_once(
     ray_here: None, study: Study, tmp_path: Path
 ) -> None:
@@ -94,7 +126,8 @@ def test_more_workers_than_the_cluster_has_are_refused_at_once(
 
     specs = [b for b in study.grids[0].backbones() if isinstance(b, Pretraining)]
     site = RaySite(Store(tmp_path), Placement(num_workers=2, use_gpu=True))
-    with pytest.raises(ValueError, match=r"2 workers need 2 GPU, the cluster has"):
+    with pytest.raises(ValueError, match=r"2 workers need 0\.5 CPU \+ 1 GPU each.* room for 0"):
         site.check(specs)
-    with pytest.raises(ValueError, match="2 chunks a step cannot be shared evenly by 3 workers"):
-        RaySite(Store(tmp_path), Placement(num_workers=3)).check(specs)
+    finer = [s.model_copy(update={"budget": Budget(batch_size=16, chunk_size=4)}) for s in specs]
+    with pytest.raises(ValueError, match="4 chunks a step cannot be shared evenly by 3 workers"):
+        RaySite(Store(tmp_path), Placement(num_workers=3)).check(finer)
