@@ -14,7 +14,8 @@ from raystudy.spec import Optimisation
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    # A bias before batch norm has a gradient of rounding only, which Adam would make steps of.
+    return nn.Sequential(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
 
 
 def descend(model: nn.Module, optimiser: torch.optim.Optimizer, steps: int = 8) -> list:
