@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check lint ui clean
+.PHONY: help quickstart test faults check lint ui clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,7 +21,10 @@ check: $(READY) lint ## Lint, types, floors, unit and property tests (minutes)
 	$(BIN)/pytest -m "not slow"
 
 test: $(READY) lint ## Everything, with a real Ray cluster, MLflow server and browser
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not faults"
+
+faults: $(READY) ## Ten kills of workers, nodes and drivers, groups that shrink and grow (half an hour)
+	N_FAULTS=10 $(BIN)/pytest tests/cluster/test_faults.py tests/cluster/test_elastic.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from raystudy.store import Store
 
 from .raylets import Raylets, raylets
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1500)]
 
 PATIENCE_S = 300
 

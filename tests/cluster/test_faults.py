@@ -102,6 +102,7 @@ def test_whatever_is_killed_the_result_is_the_same(cluster: Raylets, tmp_path: P
     assert logged(rough) == logged(calm)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(3 * TIMEOUT_S)
 def test_a_notice_of_preemption_makes_a_checkpoint_due_at_once(
     cluster: Raylets, tmp_path: Path
