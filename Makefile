@@ -20,7 +20,7 @@ ui: $(READY) ## Serve the MLflow pages of the runs on this machine
 check: $(READY) lint ## Lint, types, floors, unit and property tests (minutes)
 	$(BIN)/pytest -m "not slow"
 
-test: $(READY) lint ## Everything, with a real Ray cluster, MLflow server and browser
+test: $(READY) lint ## All but `make faults`, with a real Ray cluster, MLflow server and browser
 	$(BIN)/pytest -m "not faults"
 
 faults: $(READY) ## Ten kills of workers, nodes and drivers, groups that shrink and grow (half an hour)
