@@ -17,11 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
 import loaders
@@ -127,10 +125,7 @@ class Arm:
         return rate
 
     def signal(self, number: int) -> None:
-        own = psutil.Process(self.process.pid)
-        for process in [own, *own.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        loaders.signal_all(self.process.pid, number)
 
     def end(self) -> None:
         self.signal(signal.SIGKILL)

@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,26 @@ def consume(loader, box: str) -> None:
     count = Count(box)
     for images, _ in loader:
         count.seen(len(images))
+
+
+def family(pid: int) -> list:
+    """A process and all that it started; nothing if it is gone."""
+    import psutil
+
+    try:
+        own = psutil.Process(pid)
+        return [own, *own.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def signal_all(pid: int, number: int) -> None:
+    """Send a signal to a process and to all that it started."""
+    import psutil
+
+    for process in family(pid):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def urls(folder: str) -> list[str]:

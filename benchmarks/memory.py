@@ -9,6 +9,7 @@ included, once a second. The consumer reads one epoch through Ray Train as a pre
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,9 +88,8 @@ def watch(folder: str, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndar
                 if seen:
                     points.append((time.time(), pss(run.pid) / 1e9, seen))
         finally:
-            for process in family(run.pid):  # Ray's own ending may wait for readers that are gone
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+            # Ray's own ending may wait for readers that are gone.
+            loaders.signal_all(run.pid, signal.SIGKILL)
             run.wait()
     times, gigabytes, seen = map(np.array, zip(*points, strict=True))
     return times - times[0], gigabytes, seen
@@ -97,14 +97,10 @@ def watch(folder: str, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def pss(pid: int) -> int:
     total = 0
-    for process in family(pid):
+    for process in loaders.family(pid):
         with suppress(psutil.Error):
             total += process.memory_full_info().pss
     return total
-
-
-def family(pid: int) -> list[psutil.Process]:
-    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
 def plot(read: np.ndarray, gigabytes: np.ndarray, path: Path) -> None:

@@ -6,11 +6,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import loaders
-import psutil
 from watched import BOX, LOADED, STEP, Note, notes
 
 WARM_S, START_S = 2.0, 300.0
@@ -77,11 +75,7 @@ class Arm:
                 return
 
     def signal(self, number: int) -> None:
-        with suppress(psutil.NoSuchProcess):
-            own = psutil.Process(self.process.pid)
-            for process in [own, *own.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
+        loaders.signal_all(self.process.pid, number)
 
     def end(self) -> None:
         self.signal(signal.SIGKILL)

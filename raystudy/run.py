@@ -339,7 +339,7 @@ def _damage(spec: Pretraining, store: Store) -> list[tuple[int, dict[str, float]
 
 
 def _start(spec: Pretraining, tracker: Tracker) -> None:
-    axes = spec.axes() | {"seed": spec.seed, "architecture": spec.architecture.name}
+    axes = spec.axes() | {"seed": spec.seed}
     tracker.start(spec.key, run_name(spec), "pretraining", axes, spec.describe())
 
 
