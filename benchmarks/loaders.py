@@ -10,8 +10,11 @@ import os
 import struct
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,35 +60,20 @@ def index(shards: str, workers: int = 1) -> None:
 
 
 def raystudy(folder: str, side: int, box: str) -> None:
-    import ray
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    import ray.train
+    import torch
 
-    from raystudy.cluster.site import ENVIRONMENT, MALLOC
-    from raystudy.cluster.stream import exact_order, stream
+    from raystudy.cluster.stream import exact_order, loaded_of, parcel_of, stream
+    from raystudy.stages.batches import unpack
     from raystudy.stages.select import select
     from raystudy.store import Store
 
     spec = pretraining(f"{folder}/shards", side)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     with tempfile.TemporaryDirectory() as scratch:
         url = Store(f"{scratch}/store").url
         select(spec, Store(url))
-        ray.init(
-            address="local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": MALLOC},
-        )
 
         def worker(_: dict) -> None:
-            import ray.train
-            import torch
-
-            from raystudy.cluster.stream import loaded_of, parcel_of
-            from raystudy.stages.batches import unpack
-
             count = Count(box)
             shard = ray.train.get_dataset_shard("train")
             for row in shard.iter_batches(batch_size=None, prefetch_batches=2):
@@ -93,14 +81,50 @@ def raystudy(folder: str, side: int, box: str) -> None:
                     assert torch.from_numpy(batch.images).shape == (1, BATCH, side, side, 3)
                     count.seen(BATCH)
 
-        TorchTrainer(
+        train(
             worker,
-            train_loop_config={},
-            scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.5}),
-            run_config=RunConfig(storage_path=scratch),
+            scratch,
             datasets={"train": lambda: stream({0: 0}, [spec], 1, url, num_loaders=LOADERS)},
             dataset_config=exact_order(),
-        ).fit()
+        )
+
+
+def idle(folder: str, side: int, box: str) -> None:
+    """A group of Ray Train that reads nothing."""
+
+    def worker(_: dict) -> None:
+        while True:
+            Count(box).seen(BATCH)
+            time.sleep(1)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        train(worker, scratch)
+
+
+def train(worker: Callable[[dict], None], scratch: str, **data: Any) -> None:
+    """In one worker of a cluster like ``raystudy run``'s own."""
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from raystudy.cluster.site import ENVIRONMENT, MALLOC
+
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        runtime_env={"env_vars": MALLOC},
+    )
+    TorchTrainer(
+        worker,
+        train_loop_config={},
+        scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(storage_path=scratch),
+        **data,
+    ).fit()
 
 
 def pretraining(shards: str, side: int):

@@ -3,7 +3,8 @@
     python benchmarks/train.py [--parts steps clip start] [--rounds 5] [--quick] [--json PATH]
 
 **steps**: steps a second of a pre-training in a Ray Train worker that Ray Data feeds, and of the
-same stage without Ray, against a bare torch loop that repeats a few batches from memory. **clip**:
+same stage without Ray, against a bare torch loop that repeats a few batches from memory; and of
+that loop in a Ray Train worker, fed nothing: what Ray's own processes take from it. **clip**:
 examples a second against open_clip's own training main, from the same shards, with the same towers.
 **start**: the seconds from ``raystudy run`` to the end of the first step, and what the next short
 run adds on a worker that is warm.
@@ -76,12 +77,13 @@ def main() -> None:
 
 def compare_steps(model: str, folder: Path, options: argparse.Namespace) -> list[dict]:
     what = MODELS[model].what
-    rates = take_turns(["cluster", "stage", "bare"], model, folder, options)
+    rates = take_turns(["cluster", "stage", "ray-alone", "bare"], model, folder, options)
     print(f"\n{what}, steps/s; {1000 / np.median(rates['bare']):.0f} ms a step when bare")
     return [
         compare(f"steps/s, {what}", rates, "cluster", "bare"),
         compare(f"steps/s, {what}, without Ray", rates, "stage", "bare"),
-        compare(f"steps/s, {what}, what Ray costs", rates, "cluster", "stage"),
+        compare(f"steps/s, {what}, beside Ray's processes", rates, "ray-alone", "bare"),
+        compare(f"steps/s, {what}, Ray apart", rates, "cluster", "ray-alone"),
     ]
 
 

@@ -24,15 +24,17 @@ from raystudy.stages.select import Selection, select
 from raystudy.store import Store
 
 MAX_PARCEL_BYTES = 64 << 20
-MAX_PARCEL_STEPS = 16
+MAX_PARCEL_IMAGES = 2048
+"""A worker waits for a whole parcel before its first step."""
 IN_FLIGHT = 4
 """Parcels a loader has in hand, so that it never waits for the executor's next turn."""
-MAX_WAITING_BYTES = 1 << 30
+MAX_WAITING_BYTES = 512 << 20
 """Of pixels loaded and not yet trained on, for each stream: what keeps memory flat."""
 LOADER_CPUS = 0.25
 THREADS = 2
 """Of a loader: one decodes while the other hands its parcel to Ray."""
-TURN_S = 0.05
+TURNS_S = (0.02, 0.25)
+"""Between two turns of the executor: at least, and at most when nothing moves."""
 NOTHING = -1
 
 
@@ -101,17 +103,26 @@ class LoadParcel:
 
 
 class Pace:
-    """Lets the executor of Ray Data rest between two turns of its loop.
+    """Lets the executor of Ray Data rest between two turns of its loop, longer while nothing moves.
 
     While workers have all they can hold, no task is in flight and the loop of Ray 2.60 waits for
     nothing: it turns thousands of times a second and takes a core from the training it feeds.
     """
 
+    def __init__(self) -> None:
+        self._moved, self._rest_s = -1, TURNS_S[0]
+
     def before_execution_starts(self, executor: Any) -> None:
         pass
 
     def on_execution_step(self, executor: Any) -> None:
-        time.sleep(TURN_S)
+        moved = sum(
+            op.metrics.num_inputs_received + op.metrics.num_outputs_taken
+            for op in executor._topology
+        )
+        self._rest_s = min(2 * self._rest_s, TURNS_S[1]) if moved == self._moved else TURNS_S[0]
+        self._moved = moved
+        time.sleep(self._rest_s)
 
     def after_execution_succeeds(self, executor: Any) -> None:
         pass
@@ -136,8 +147,9 @@ def steps_per_parcel(spec: Pretraining, num_workers: int) -> int:
     """Few large blocks cost Ray least; how large, memory says."""
     side = spec.architecture.preprocessing.image_size
     views = spec.method.num_views if spec.augmentation.random_crop else 1
-    step_bytes = spec.budget.batch_size // num_workers * views * side * side * 3
-    return max(1, min(MAX_PARCEL_STEPS, MAX_PARCEL_BYTES // step_bytes))
+    step_images = spec.budget.batch_size // num_workers * views
+    most = min(MAX_PARCEL_IMAGES, MAX_PARCEL_BYTES // (side * side * 3))
+    return max(1, most // step_images)
 
 
 def row_of(loaded: Loaded) -> dict[str, Any]:

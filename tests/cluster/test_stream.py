@@ -46,7 +46,7 @@ def test_the_stream_is_the_order(
     from raystudy.cluster import stream as streams
     from raystudy.cluster.stream import execution_options, parcel_of, stream
 
-    monkeypatch.setattr(streams, "MAX_PARCEL_STEPS", 2)
+    monkeypatch.setattr(streams, "MAX_PARCEL_IMAGES", 128)
     changes = {
         "budget": Budget(epochs=3, batch_size=24, chunk_size=2, run_length=3),
         "augmentation": Augmentation(random_crop=(0.2, 1.0)),
