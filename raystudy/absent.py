@@ -1,15 +1,17 @@
 """Plans without data: what a study would cost is known before its data sets are.
 
-A data set on disk has no identity before it is indexed. In a plan, and nowhere else, ``NotHere``
-stands in for it: another class, which no stage can read and whose key is no result's key.
+A data set on disk has no identity before it is indexed, a task on disk none before it is there. In
+a plan, and nowhere else, ``NotHere`` and ``TaskNotHere`` stand in for them: other classes, which no
+stage can read and whose keys are no result's key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from raystudy.kinds import OnDisk, Source
+from raystudy.kinds import Examples, OnDisk, Size, Source, Task, TaskOnDisk
 from raystudy.spec import Grid, Study
 
 
@@ -37,31 +39,97 @@ class NotHere(Source):
         return ()
 
 
-def expected(study: Study) -> tuple[Study, list[NotHere]]:
-    """``study`` with a stand-in for each data set without a manifest, and those stand-ins.
+class TaskNotHere(Task):
+    """A task whose data set is not on this machine."""
 
-    The study itself comes back where all its data is indexed. What a stand-in takes part in counts
+    of: str
+    """Its class."""
+    title: str
+    place: str
+    """Where it is expected: a folder."""
+    published: tuple[int, int, int]
+    """Training, validation and test examples of the whole."""
+    settings: Mapping[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def size(self) -> Size:
+        return Size(*self.published)
+
+    def check(self) -> None:
+        """A plan takes it as it is; a run is never given one."""
+
+    def num_train(self) -> Sequence[int]:
+        """As if of one class: how many each has, and so which shots it allows, is not known."""
+        return (self.published[0],)
+
+    def train(self) -> Examples:
+        raise self._unread()
+
+    def validation(self) -> Examples:
+        raise self._unread()
+
+    def _test(self, shift: str | None) -> Examples:
+        raise self._unread()
+
+    def _unread(self) -> FileNotFoundError:
+        return FileNotFoundError(f"{self.of}.path={self.place}: {self.title} is not there")
+
+
+Absent = NotHere | TaskNotHere
+
+
+def expected(study: Study) -> tuple[Study, list[Absent]]:
+    """``study`` with a stand-in for each data set without a manifest and each task without data,
+    and those stand-ins.
+
+    The study itself comes back where all its data is there. What a stand-in takes part in counts
     as missing: whether a store has it cannot be known without the data.
     """
-    absent: dict[str, NotHere] = {}
+    absent: dict[str, Absent] = {}
     grids = [_grid(grid, absent) for grid in study.grids]
     if not absent:
         return study, []
     return study.model_copy(update={"grids": grids}), list(absent.values())
 
 
-def _grid(grid: Grid, absent: dict[str, NotHere]) -> Grid:
-    if not grid.methods:  # it pre-trains nothing
-        return grid
-    return grid.model_copy(update={"sources": [_source(s, absent) for s in grid.sources]})
+def _grid(grid: Grid, absent: dict[str, Absent]) -> Grid:
+    found: dict[str, Any] = {"tasks": [_task(task, absent) for task in grid.tasks]}
+    if grid.methods:  # otherwise it pre-trains nothing
+        found["sources"] = [_source(source, absent) for source in grid.sources]
+    return grid.model_copy(update=found)
 
 
-def _source(source: Source, absent: dict[str, NotHere]) -> Source:
+def _task(task: Task, absent: dict[str, Absent]) -> Task:
+    if not isinstance(task, TaskOnDisk) or not task.missing(Path(task.path)):
+        return task
+    size = task.size
+    there = TaskNotHere(
+        of=type(task).__name__,
+        title=task.name,
+        place=task.path,
+        published=(size.train, size.validation, size.test),
+        settings=_settings(task),
+    )
+    absent.setdefault(there.key, there)
+    return there
+
+
+def _source(source: Source, absent: dict[str, Absent]) -> Source:
     if isinstance(source, OnDisk):
         if source.known_size() is not None:
             return source
-        there = _stand_in(source)
-        return absent.setdefault(there.key, there)
+        there = NotHere(
+            of=type(source).__name__,
+            title=source.name,
+            place=source.path,
+            settings=_settings(source),
+        )
+        absent.setdefault(there.key, there)
+        return there
     if not source.inputs():
         return source
     fields: dict[str, Any] = {}
@@ -74,11 +142,10 @@ def _source(source: Source, absent: dict[str, NotHere]) -> Source:
     return source.model_copy(update=fields)
 
 
-def _stand_in(source: OnDisk) -> NotHere:
-    cls = type(source)
-    settings = {
+def _settings(spec: OnDisk | TaskOnDisk) -> dict[str, str]:
+    """The fields that make it another than its default, but for where it lies."""
+    return {
         name: repr(value)
-        for name, field in cls.model_fields.items()
-        if name != "path" and (value := getattr(source, name)) != field.get_default()
+        for name, field in type(spec).model_fields.items()
+        if name != "path" and (value := getattr(spec, name)) != field.get_default()
     }
-    return NotHere(of=cls.__name__, title=source.name, place=source.path, settings=settings)

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from raystudy.kinds import OnDisk, Source
+    from raystudy.kinds import OnDisk, Source, TaskOnDisk
+    from raystudy.kinds import Task as DownstreamTask
     from raystudy.shards.manifest import Manifest
 
 data = typer.Typer(
@@ -56,13 +58,16 @@ def index(
 
 @data.command()
 def check(
-    source: Annotated[str, typer.Argument(help="A name from 'raystudy data ls'.")],
+    source: Annotated[str, typer.Argument(help="A source or task from 'raystudy data ls'.")],
     path: Annotated[str, typer.Argument(help="A folder or URL (s3://bucket/prefix).")],
     index: Index = None,
 ) -> None:
     """Compare a folder with the official layout of a data set, and with its manifest."""
     from raystudy.shards.root import Root
 
+    if task := _task(source, path):
+        _check_task(task)
+        return
     spec = _on_disk(source, path, index)
     root = Root(spec.path)
     out.print(inspect.getdoc(type(spec)) or "", markup=False, soft_wrap=True, end="\n\n")
@@ -82,7 +87,7 @@ def list_(
         str | None, typer.Argument(help="A data set with a manifest, or the manifest's own folder.")
     ] = None,
 ) -> None:
-    """List the sources there are, or show what a manifest says of a data set."""
+    """List the sources and tasks there are, or show what a manifest says of a data set."""
     if path:
         for manifest in _manifests_at(path):
             _print_manifest(manifest)
@@ -93,7 +98,8 @@ def list_(
     for name, cls in _sources().items():
         kind = "disk" if issubclass(cls, OnDisk) else "others" if issubclass(cls, Derived) else ""
         table.add_row(name, kind or "itself", escape(_first_sentence(cls)))
-    out.print(table)
+    out.print(table, end="\n\n")
+    _print_tasks()
 
 
 def build_manifest(source: OnDisk, workers: int = 0) -> Manifest:
@@ -158,11 +164,55 @@ def _sources() -> dict[str, type[Source]]:
     return found
 
 
+def _tasks() -> dict[str, DownstreamTask]:
+    """Every task of the package by its name, its data nowhere."""
+    from raystudy.tasks.table import every_task
+
+    return every_task()
+
+
+def _task(name: str, path: str) -> TaskOnDisk | None:
+    """None if no task on disk has that name."""
+    from raystudy.kinds import TaskOnDisk
+
+    task = _tasks().get(name)
+    return task.model_copy(update={"path": path}) if isinstance(task, TaskOnDisk) else None
+
+
+def _check_task(task: TaskOnDisk) -> None:
+    out.print(inspect.getdoc(type(task)) or "", **_PLAIN, end="\n\n")
+    root = Path(task.path)
+    if lines := task.missing(root):
+        for line in lines:
+            out.print(f"[red]missing:[/red] {escape(line)}", soft_wrap=True)
+        raise typer.Exit(1)
+    # The test split stays under seal: that its files are there is all there is to know.
+    found, published = (sum(task.num_train()), len(task.validation())), task.size
+    out.print(f"there: {len(set(task.files(root))):,} files below {root}", **_PLAIN)
+    counts = f"{found[0]:,} training and {found[1]:,} validation images"
+    if found == (published.train, published.validation):
+        out.print(f"{counts}, as published", **_PLAIN)
+    else:
+        whole = f"{published.train:,} and {published.validation:,}"
+        out.print(f"[yellow]{counts}[/yellow]; published: {whole}", soft_wrap=True)
+
+
+def _print_tasks() -> None:
+    from raystudy.kinds import TaskOnDisk
+
+    table = Table("task", "from", "classes", "train", "what", box=None, pad_edge=False)
+    for name, task in sorted(_tasks().items()):
+        where = "disk" if isinstance(task, TaskOnDisk) else "itself"
+        numbers = (f"{len(task.class_names):,}", f"{task.size.train:,}")
+        table.add_row(name, where, *numbers, escape(_first_sentence(type(task))))
+    out.print(table)
+
+
 def _name_of(cls: type[Source]) -> str:
     return cls.__module__.rpartition(".")[2].replace("_", "-")
 
 
-def _first_sentence(cls: type[Source]) -> str:
+def _first_sentence(cls: type[Source] | type[DownstreamTask]) -> str:
     paragraph = (inspect.getdoc(cls) or "").partition("\n\n")[0]
     return " ".join(paragraph.split()).partition(". ")[0].rstrip(".:").replace("``", "")
 
@@ -175,7 +225,10 @@ def _on_disk(name: str, path: str, index: str | None) -> OnDisk:
     cls = sources.get(name.replace("_", "-"))
     names = [name for name, cls in sources.items() if issubclass(cls, OnDisk)]
     if cls is None:
-        near = difflib.get_close_matches(name, names, 1, 0.4)
+        tasks = _tasks()
+        if name in tasks:
+            raise ValueError(f"'{name}' is a task, of which nothing is indexed")
+        near = difflib.get_close_matches(name, [*names, *tasks], 1, 0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
         raise ValueError(f"no source '{name}'; {hint}")
     if not issubclass(cls, OnDisk):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from raystudy import seal
 from raystudy.key import canonical, digest, key
 
 if TYPE_CHECKING:
@@ -71,12 +72,28 @@ class Spec(BaseModel):
         return values
 
 
+class Images(ABC):
+    """N images, each of its own size, read when they are asked for: what a data set on disk holds
+    in place of an array."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, rows: Integers) -> Images:
+        """Those of ``rows`` (M,), in this order; nothing is read."""
+
+    @abstractmethod
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """(H, W, 3). Raises OSError or ValueError, naming the file, for one that is damaged."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Labelled examples in one order: ids (N,), inputs (N, …), labels (N,) as class indices."""
 
     ids: Sequence[str]
-    inputs: NDArray[Any]
+    inputs: NDArray[Any] | Images
     labels: Integers
 
     def __len__(self) -> int:
@@ -84,6 +101,23 @@ class Examples:
 
     def take(self, rows: Integers) -> Examples:
         return Examples([self.ids[int(i)] for i in rows], self.inputs[rows], self.labels[rows])
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The inputs of those that lie in memory, as all do that an adaptation is given."""
+        if isinstance(self.inputs, Images):
+            raise TypeError("these images are still on disk; raystudy.views.squares reads them")
+        return self.inputs
+
+
+@dataclass(frozen=True)
+class Support:
+    """What one cell may learn from: rows of a task's training examples, rows of its validation
+    examples, and the seed of whatever else is drawn."""
+
+    train: Integers
+    validation: Integers
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -338,16 +372,31 @@ class Method(Spec, ABC):
         return None
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many examples the whole of a task has, as published."""
+
+    train: int
+    validation: int
+    test: int
+
+
 class Task(Spec, ABC):
-    """A downstream data set. Its test split is opened by ``stages/evaluate.py`` alone."""
+    """A downstream data set. Its test split is under seal: see ``raystudy.seal``."""
 
     kind: ClassVar[str] = "Task"
     class_names: ClassVar[tuple[str, ...]]
     shifts: ClassVar[tuple[str, ...]] = ()
+    metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "accuracy"
+    """By which it is judged where it was published."""
 
     @property
     @abstractmethod
     def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def size(self) -> Size: ...
 
     @abstractmethod
     def check(self) -> None:
@@ -359,19 +408,59 @@ class Task(Spec, ABC):
 
     @abstractmethod
     def train(self) -> Examples:
-        """Images uint8 (N, H, W, 3)."""
+        """Images uint8 (N, H, W, 3), or ``Images``."""
 
     @abstractmethod
     def validation(self) -> Examples:
-        """Images uint8 (N, H, W, 3), for choosing hyper-parameters."""
+        """Likewise, for choosing hyper-parameters."""
 
     @abstractmethod
-    def sealed(self, shift: str | None = None) -> Examples:
+    def _test(self, shift: str | None) -> Examples:
         """The test images, or their shifted copies with the same ids and labels."""
+
+    def sealed(self, shift: str | None = None) -> Examples:
+        """The test split, or a shift of it. Raises SealError for all but ``stages/evaluate.py``,
+        and ValueError for a shift that it has not."""
+        seal.require_open(self.name)
+        if shift is not None and shift not in self.shifts:
+            known = ", ".join(self.shifts) or "none"
+            raise ValueError(f"{type(self).__name__} has no shift '{shift}'; shifts: {known}")
+        return self._test(shift)
 
     def prompts(self) -> Sequence[Sequence[str]]:
         """For each class its name, then sentences a caption might hold."""
         return [(name,) for name in self.class_names]
+
+
+class TaskOnDisk(Task):
+    """A task in its official layout in a folder. What it holds is its identity (``content``), where
+    it lies is not."""
+
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"path"})
+    path: str
+
+    def check(self) -> None:
+        if lines := self.missing(Path(self.path)):
+            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+            raise FileNotFoundError(f"{type(self).__name__}.path={self.path}: {lines[0]}{more}")
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of the names and sizes of the files that it reads.
+
+        Raises FileNotFoundError if they are not there.
+        """
+        self.check()
+        root = Path(self.path)
+        return digest([(name, (root / name).stat().st_size) for name in sorted(self.files(root))])
+
+    @abstractmethod
+    def missing(self, root: Path) -> Sequence[str]:
+        """What its layout asks for and ``root`` lacks, one line each; empty if all is there."""
+
+    @abstractmethod
+    def files(self, root: Path) -> Sequence[str]:
+        """Paths below ``root`` of all that it reads, in any order."""
 
 
 class Encoder(ABC):
@@ -388,6 +477,11 @@ class Encoder(ABC):
         """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D)."""
 
     @abstractmethod
+    def groups(self, taps: int) -> Mapping[str, int]:
+        """Layer → how many features it gives, in the order of the columns, where each layer is
+        pooled to about ``taps`` features (``Adaptation.taps``)."""
+
+    @abstractmethod
     def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
         """Features (N, D) → logits (N, C), or None where the backbone knows no names."""
 
@@ -399,6 +493,9 @@ class Adapted:
     predict: Callable[[NDArray[Any]], Floats]
     chosen: Mapping[str, float | str]
     num_tried: int = 1
+    cost: Mapping[str, float] = field(default_factory=dict)
+    """What it took, where that is known: ``flops`` of all that was tried, ``stored_bytes`` of what
+    the task adds to the backbone."""
 
 
 class Adaptation(Spec, ABC):
@@ -412,6 +509,12 @@ class Adaptation(Spec, ABC):
     @abstractmethod
     def name(self) -> str: ...
 
+    @property
+    def taps(self) -> int | None:
+        """Features of every layer, pooled to about this many of each and concatenated; None: those
+        of the last layer."""
+        return None
+
     @abstractmethod
     def adapt(
         self,
@@ -422,6 +525,34 @@ class Adaptation(Spec, ABC):
         seed: int,
     ) -> Adapted | None:
         """Fit on ``train``, choose on ``validation``; None where the backbone cannot do it."""
+
+
+class Probe(Adaptation):
+    """An adaptation that solves many few-shot problems over the same features together."""
+
+    inputs: ClassVar[Literal["features", "images"]] = "features"
+
+    @abstractmethod
+    def adapt_all(
+        self,
+        train: Examples,
+        validation: Examples,
+        supports: Sequence[Support],
+        encoder: Encoder,
+        prompts: Sequence[Sequence[str]],
+    ) -> Sequence[Adapted | None]:
+        """One for each of ``supports``, which are rows of ``train`` and ``validation``."""
+
+    def adapt(
+        self,
+        train: Examples,
+        validation: Examples,
+        encoder: Encoder,
+        prompts: Sequence[Sequence[str]],
+        seed: int,
+    ) -> Adapted | None:
+        whole = Support(np.arange(len(train)), np.arange(len(validation)), seed)
+        return self.adapt_all(train, validation, [whole], encoder, prompts)[0]
 
 
 class Metric(Spec, ABC):

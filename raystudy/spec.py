@@ -18,6 +18,8 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 FULL: Literal["full"] = "full"
 Shots = Positive | Literal["full"]
+Validation = Literal["full", "few-shot"]
+Selection = Literal["validation", "test"]
 RGB = tuple[float, float, float]
 
 
@@ -315,11 +317,19 @@ class Cell(Spec):
     shots: Shots | None
     """Training examples of each class, ``full`` for all; None where the adaptation takes none."""
     seed: int = 0
+    validation: Validation = "full"
+    """How many examples hyper-parameters are chosen on: all that the task has, which few-shot
+    users never have, or as many of each class as there are ``shots``."""
+    selection: Selection = "validation"
+    """Where hyper-parameters are chosen. On ``test`` a result is biased, and every table says so:
+    only for comparison with numbers that were published so."""
 
     def axes(self) -> dict[str, Any]:
+        biased = " (selected on test)" if self.selection == "test" else ""
+        few = " (few-shot validation)" if self.validation == "few-shot" else ""
         return self.backbone.axes() | {
             "task": self.task.name,
-            "adaptation": self.adaptation.name,
+            "adaptation": f"{self.adaptation.name}{few}{biased}",
             "shots": str(self.shots or 0),
             "seed": self.seed,
         }
@@ -344,6 +354,9 @@ class Grid(Spec):
     adaptations: tuple[SerializeAsAny[Adaptation], ...]
     shots: tuple[Shots, ...] = (1, 5, 10, 20, "full")
     seeds: tuple[int, ...] = (0, 1, 2)
+    validation: Validation = "full"
+    """Of every cell, as is ``selection``."""
+    selection: Selection = "validation"
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
@@ -388,6 +401,8 @@ class Grid(Spec):
                         adaptation=adaptation,
                         shots=s,
                         seed=seed,
+                        validation=self.validation,
+                        selection=self.selection,
                     )
 
 

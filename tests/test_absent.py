@@ -7,17 +7,23 @@ from typing import Any
 
 import pytest
 
-from raystudy.absent import NotHere, expected
+from raystudy.absent import NotHere, TaskNotHere, expected
+from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.experiment import load
-from raystudy.kinds import OnDisk, Source
+from raystudy.kinds import OnDisk, Source, Task
 from raystudy.plan import plan
 from raystudy.shards.manifest import build
 from raystudy.sources.captioned import Captioned
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.mixture import Mixture
 from raystudy.sources.webdataset import WebDataset
-from raystudy.spec import Study
+from raystudy.spec import Architecture, Grid, Study
 from raystudy.store import Store
+from raystudy.tasks.digits import Digits
+from raystudy.tasks.dtd import DTD
+from raystudy.tasks.vtab import Vtab
+
+from .tasks.miniatures import tiny
 
 PAPER_1 = Path(__file__).parents[1] / "experiments" / "role_of_pretraining_data.py"
 LATIN = Glyphs(script="latin", num_examples=300, image_size=16)
@@ -150,3 +156,58 @@ def test_an_empty_folder_is_not_data(study: Study, tmp_path: Path) -> None:
     described = json.loads(next(tmp_path.glob("_raystudy/*/manifest.json")).read_text())
     assert described["num_examples"] == 0
     assert expected(of(study, WebDataset(path=str(tmp_path))))[1] == []
+
+
+def on(study: Study, *tasks: Task) -> Study:
+    grids = [g.model_copy(update={"tasks": tasks}) for g in study.grids]
+    return study.model_copy(update={"grids": grids})
+
+
+def test_tasks_that_are_not_here_are_counted_and_named(study: Study, store: Store) -> None:
+    planned, absent = expected(on(study, Digits(), DTD(path="nope"), DTD(path="nope")))
+    assert [(a.name, a.of, a.place) for a in absent] == [("dtd", "DTD", "nope")]
+    assert isinstance(absent[0], TaskNotHere)
+    todo = plan(planned, store)
+    assert len(todo.cells) == 2 * len(plan(study, store).cells)
+    assert {c.task.name for c in todo.missing_cells} == {"digits", "dtd"}
+    assert [g.tasks[0] for g in planned.grids] == [Digits(), Digits()]
+
+
+def test_a_run_is_refused_until_the_task_is_here(
+    study: Study, store: Store, tmp_path: Path
+) -> None:
+    waiting = on(study, DTD(path=str(tmp_path)))
+    with pytest.raises(FileNotFoundError, match=r"DTD\.path=.*: no labels/train1\.txt"):
+        plan(waiting, store)
+    task, _ = tiny("dtd", tmp_path)
+    arrived = on(study, task)
+    same, absent = expected(arrived)
+    assert same is arrived
+    assert absent == []
+    provisional = expected(waiting)[0].grids[0].tasks[0]
+    assert provisional.key != task.key
+    assert provisional.size == task.size
+
+
+def test_a_stand_in_has_nothing_to_give() -> None:
+    nowhere = Vtab(path="nope", dataset="kitti")
+    study = Study(name="s", grids=(baseline(nowhere),))
+    (task,) = expected(study)[0].grids[0].tasks
+    for read in (task.train, task.validation):
+        with pytest.raises(FileNotFoundError, match=r"Vtab\.path=nope: vtab-kitti is not there"):
+            read()
+
+
+def test_settings_tell_absent_tasks_apart() -> None:
+    tasks = [Vtab(path="nope", dataset="kitti"), Vtab(path="nope", dataset="dmlab")]
+    planned, absent = expected(Study(name="s", grids=(baseline(*tasks),)))
+    assert len({task.key for task in planned.grids[0].tasks}) == len(absent) == 2
+
+
+def baseline(*tasks: Task) -> Grid:
+    """A grid that pre-trains nothing."""
+    return Grid(
+        architectures=(Architecture(name="resnet18"),),
+        tasks=tasks,
+        adaptations=(LinearProbe(),),
+    )

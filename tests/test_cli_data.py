@@ -17,6 +17,8 @@ from raystudy import cli_data
 from raystudy.shards import root
 from raystudy.shards.manifest import described
 
+from .tasks.miniatures import tiny
+
 RAYSTUDY = str(Path(sys.executable).parent / "raystudy")
 
 
@@ -116,6 +118,33 @@ def test_sources_are_listed_with_what_they_are() -> None:
     assert not {"rows", "img2dataset", "ilsvrc"} & set(lines), "these files hold no source"
 
 
+def test_tasks_are_listed_with_their_sizes() -> None:
+    lines = {line.split()[0]: line.split() for line in data("ls").output.splitlines() if line}
+    assert lines["dtd"][1:4] == ["disk", "47", "1,880"]
+    assert lines["digits"][1:4] == ["itself", "10", "800"]
+    assert {"domainnet-clipart", "vtab-kitti", "camera-traps-trans"} <= set(lines)
+
+
+def test_check_of_a_task_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:
+    nothing = data("check", "dtd", str(tmp_path))
+    assert nothing.exit_code == 1
+    assert "Textures named by adjectives" in nothing.output, "what the task is"
+    assert "missing: no labels/train1.txt below" in nothing.output
+    assert "missing: no images below" in nothing.output
+
+    task, _ = tiny("dtd", tmp_path)
+    assert f"it is in {task.path}: give that folder" in data("check", "dtd", str(tmp_path)).output
+    there = data("check", "dtd", task.path)
+    assert there.exit_code == 0
+    assert f"there: 21 files below {task.path}" in there.output
+    assert "6 training and 6 validation images; published: 1,880 and 1,880" in there.output
+
+    (Path(task.path) / "images" / task.train().ids[0]).unlink()
+    damaged = data("check", "dtd", task.path)
+    assert damaged.exit_code == 1
+    assert f"not below {task.path}: 1 of the images that labels/*.txt names" in damaged.output
+
+
 def test_ls_of_a_data_set_without_a_manifest(folder: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match="no manifest yet; make it with: raystudy data index"
@@ -133,6 +162,9 @@ def test_ls_of_a_data_set_without_a_manifest(folder: Path) -> None:
         (("index", ".", "--source", "qqqqqq"), "no source 'qqqqqq'; there are: "),
         (("check", "glyphs", "."), "source 'glyphs' has no files of its own"),
         (("ls", "nowhere"), "no manifest yet"),
+        (("check", "dtdd", "."), "no source 'dtdd'; did you mean 'dtd'?"),
+        (("check", "digits", "."), "'digits' is a task, of which nothing is indexed"),
+        (("index", ".", "--source", "dtd"), "'dtd' is a task, of which nothing is indexed"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -24,6 +24,8 @@ MCU_ROWS = 16
 ALIASES = 1.3
 """Shrinking by less than this, bilinear does as well as averaging areas, in a third of the time."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+
 cv2.setNumThreads(1)  # whoever decodes many images runs many decoders
 
 
@@ -66,6 +68,30 @@ def decode(
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(part, (image_size, image_size), dst=out, interpolation=how)
     return out
+
+
+def decode_whole(data: bytes) -> NDArray[np.uint8]:
+    """RGB pixels (H, W, 3) of a whole image in its own size. As Pillow's ``convert("RGB")`` has it:
+    transparency is dropped, of an animation the first frame is taken; EXIF orientation is ignored.
+    Beside JPEG, PNG and WebP also GIF and BMP, which hide in data sets under other suffixes.
+    Raises BadImage."""
+    if data[:2] == b"\xff\xd8":
+        try:
+            height, width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
+            _within(None, width, height)
+            return simplejpeg.decode_jpeg(data, "RGB")
+        except BadImage:
+            raise
+        except ValueError:
+            pass  # CMYK, say, or a harmless fault, which Pillow forgives
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _within(None, image.width, image.height)
+            return np.array(image.convert("RGB"))
+    except BadImage:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
+        raise BadImage(f"not a whole {', '.join(FORMATS)} image: {error}") from error
 
 
 def _pixels(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from raystudy.kinds import Examples, Integers, Task
+from raystudy.kinds import Examples, Integers, Size, Task
 from raystudy.randomness import generator, uniform
 
 Pixels = NDArray[np.uint8]
@@ -52,6 +52,10 @@ class Digits(Task):
     def name(self) -> str:
         return "digits"
 
+    @property
+    def size(self) -> Size:
+        return Size(train=800, validation=200, test=797)
+
     def check(self) -> None:
         found = importlib.util.find_spec("sklearn")  # finds it without its second of import
         folders = (found and found.submodule_search_locations) or []
@@ -67,13 +71,11 @@ class Digits(Task):
     def validation(self) -> Examples:
         return self._take("validation")
 
-    def sealed(self, shift: str | None = None) -> Examples:
+    def _test(self, shift: str | None) -> Examples:
         test = self._take("test")
         if shift is None:
             return test
-        if shift not in SHIFTS:
-            raise ValueError(f"Digits has no shift '{shift}'; shifts: {', '.join(SHIFTS)}")
-        shifted = [SHIFTS[shift](x, id) for x, id in zip(test.inputs, test.ids, strict=True)]
+        shifted = [SHIFTS[shift](x, id) for x, id in zip(test.array, test.ids, strict=True)]
         return Examples(test.ids, np.stack(shifted), test.labels)
 
     def prompts(self) -> Sequence[Sequence[str]]:

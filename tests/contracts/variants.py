@@ -18,6 +18,9 @@ from raystudy.kinds import Spec
 from raystudy.noise.instance_dependent import write_margins
 from raystudy.shards.manifest import Plain, build
 from raystudy.sources.glyphs import Glyphs
+from raystudy.tasks.table import every_task
+
+from ..tasks.miniatures import MINIATURES, tiny
 
 KINDS: dict[str, type[Spec]] = {
     "sources": kinds.Source,
@@ -88,6 +91,19 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
 }
 
 
+def _task_on_disk(cls: type[Spec]) -> dict[str, Any]:
+    """A task on disk has no key before its data is there; a miniature will do."""
+    for name in MINIATURES:
+        task = every_task()[name]
+        if type(task) is cls:
+            folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getpid()}")
+            if not (folder / f"{name} data").exists():
+                tiny(name, folder)
+            given = {n: getattr(task, n) for n, f in cls.model_fields.items() if f.is_required()}
+            return given | {"path": str(folder / f"{name} data")}
+    raise KeyError(f"{cls.__name__} has no miniature in tests/tasks/miniatures.py")
+
+
 def modules(folder: str) -> list[ModuleType]:
     package = importlib.import_module(f"raystudy.{folder}")
     return [
@@ -114,5 +130,7 @@ def variants(folder: str | None = None) -> list[type[Spec]]:
 
 
 def example(cls: type[Spec]) -> Spec:
+    if issubclass(cls, kinds.TaskOnDisk):
+        return cls(**_task_on_disk(cls))
     fields = EXAMPLES.get(cls.__name__, _on_disk if issubclass(cls, kinds.OnDisk) else {})
     return cls(**(fields() if callable(fields) else fields))

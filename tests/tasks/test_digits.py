@@ -1,15 +1,23 @@
 import hashlib
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
+from raystudy import seal
 from raystudy.sources.glyphs import Glyphs
 from raystudy.tasks.digits import SHIFTS, Digits, cluttered, inverted
 
 GOLDEN_SPLIT = "c281b926525e387c"
+
+
+@pytest.fixture(autouse=True)
+def unsealed() -> Iterator[None]:
+    with seal.opened():
+        yield
 
 
 def test_splits_are_disjoint_and_cover_everything() -> None:
@@ -43,11 +51,11 @@ def test_labels_and_pixels_are_scikit_learns() -> None:
     data, labels = load_digits(return_X_y=True)
     for split in (Digits().train(), Digits().validation(), Digits().sealed()):
         rows = [int(i.removeprefix("digits-")) for i in split.ids]
-        assert split.inputs.shape == (len(rows), 32, 32, 3)
-        assert split.inputs.dtype == np.uint8
+        assert split.array.shape == (len(rows), 32, 32, 3)
+        assert split.array.dtype == np.uint8
         np.testing.assert_array_equal(split.labels, np.asarray(labels)[rows])
         # Bilinear enlargement keeps block means up to smoothing: the oracle is scipy's.
-        for row, image in list(zip(rows, split.inputs, strict=True))[:20]:
+        for row, image in list(zip(rows, split.array, strict=True))[:20]:
             grey = np.reshape(data[row], (8, 8)) * (255 / 16)
             expected = ndimage.zoom(grey, 4, order=1, mode="nearest", grid_mode=True)
             assert np.abs(image[..., 0] - expected).max() <= 2
@@ -78,20 +86,20 @@ def test_a_shift_changes_pixels_and_nothing_else(shift: str) -> None:
     test, shifted = Digits().sealed(), Digits().sealed(shift)
     assert list(shifted.ids) == list(test.ids)
     np.testing.assert_array_equal(shifted.labels, test.labels)
-    assert shifted.inputs.shape == test.inputs.shape
-    assert shifted.inputs.dtype == np.uint8
-    assert all((a != b).any() for a, b in zip(shifted.inputs, test.inputs, strict=True))
+    assert shifted.array.shape == test.array.shape
+    assert shifted.array.dtype == np.uint8
+    assert all((a != b).any() for a, b in zip(shifted.array, test.array, strict=True))
 
 
 @pytest.mark.parametrize("shift", Digits.shifts)
 def test_a_shift_is_a_function_of_image_and_id(shift: str) -> None:
     test = Digits().sealed()
-    before = test.inputs[5].copy()
-    first, again = (SHIFTS[shift](test.inputs[5], test.ids[5]) for _ in range(2))
+    before = test.array[5].copy()
+    first, again = (SHIFTS[shift](test.array[5], test.ids[5]) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(test.inputs[5], before)
-    np.testing.assert_array_equal(first, Digits().sealed(shift).inputs[5])
-    other = SHIFTS[shift](test.inputs[5], "digits-9999")
+    np.testing.assert_array_equal(test.array[5], before)
+    np.testing.assert_array_equal(first, Digits().sealed(shift).array[5])
+    other = SHIFTS[shift](test.array[5], "digits-9999")
     assert (first != other).any() == (shift in {"noisy", "rotated", "cluttered"})
 
 
@@ -101,15 +109,15 @@ def test_every_shift_has_its_function() -> None:
 
 def test_shifts_do_what_they_are_called() -> None:
     test = Digits().sealed()
-    image, id = test.inputs[0], test.ids[0]
+    image, id = test.array[0], test.ids[0]
     np.testing.assert_array_equal(inverted(inverted(image, id), id), image)
     assert (cluttered(image, id) >= image).all()
 
     def sharpness(pixels: np.ndarray) -> float:
         return float(np.abs(np.diff(pixels.astype(float), axis=2)).mean())
 
-    assert sharpness(Digits().sealed("blurred").inputs) < 0.8 * sharpness(test.inputs)
-    assert sharpness(Digits().sealed("noisy").inputs) > 1.5 * sharpness(test.inputs)
+    assert sharpness(Digits().sealed("blurred").array) < 0.8 * sharpness(test.array)
+    assert sharpness(Digits().sealed("noisy").array) > 1.5 * sharpness(test.array)
 
 
 def test_rotation_keeps_to_its_range() -> None:
@@ -127,8 +135,8 @@ def test_rotation_keeps_to_its_range() -> None:
 
 
 def test_images_cannot_be_changed_under_others() -> None:
-    Digits().train().inputs[:] = 0
-    assert Digits().train().inputs.any()
+    Digits().train().array[:] = 0
+    assert Digits().train().array.any()
 
 
 def test_an_unknown_shift_is_refused_by_name() -> None:
