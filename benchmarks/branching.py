@@ -131,7 +131,7 @@ class Arm:
 
     def accuracies(self) -> Accuracies:
         cells: list[Cell] = self.plan.cells
-        succeed(self.site.adapt(units(cells)))
+        succeed(self.site.compute([], units(cells)))
         records = Ledger(self.store).read(c.key for c in cells)
         found = (
             records.filter((pl.col("split") == "test") & (pl.col("metric") == "accuracy"))
@@ -145,7 +145,7 @@ class Arm:
 
     def _train(self, specs: list[Pretraining]) -> None:
         started = time.perf_counter()
-        succeed(self.site.pretrain(specs))
+        succeed(self.site.compute(specs, []))
         self.seconds.append(time.perf_counter() - started)
 
 

@@ -33,6 +33,7 @@ from raystudy.tasks.digits import Digits
 
 ARMS = {
     "cluster": "raystudy: the stage in a Ray Train worker, fed by Ray Data",
+    "ray-alone": "the bare loop in a Ray Train worker that is fed nothing",
     "stage": "the same stage without Ray, on preloaded data",
     "bare": "a bare torch loop on preloaded data",
     "open-clip": "open_clip's own training main",
@@ -111,7 +112,7 @@ def cluster(folder: str, model: str) -> None:
         num_loaders=LOADERS if model.startswith("clip") else 1,
     )
     with RaySite(Store(f"{folder}/store"), placement, "local") as site:
-        for event in site.pretrain([pretraining(model, folder)]):
+        for event in site.compute([pretraining(model, folder)], []):
             if event.kind == "failed":
                 raise RuntimeError(event.error)
 
@@ -174,6 +175,30 @@ def bare(folder: str, model: str) -> None:
             nn.utils.clip_grad_norm_(network.parameters(), o.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+
+
+def ray_alone(folder: str, model: str) -> None:
+    """What Ray's own processes, a dozen of them, take from a loop beside them."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from raystudy.cluster.site import Placement, RaySite
+    from raystudy.store import Store
+
+    placement = Placement(num_lanes=1, threads_per_worker=THREADS)
+
+    def work(_: dict) -> None:
+        import trainers
+
+        trainers.bare(folder, model)
+
+    with RaySite(Store(f"{folder}/store"), placement, "local"), tempfile.TemporaryDirectory() as t:
+        TorchTrainer(
+            work,
+            train_loop_config={},
+            scaling_config=ScalingConfig(resources_per_worker=placement.per_worker),
+            run_config=RunConfig(storage_path=t),
+        ).fit()
 
 
 def open_clip(folder: str, model: str) -> None:

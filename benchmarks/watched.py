@@ -64,7 +64,7 @@ def watch() -> None:
     if STARTS in os.environ:
         _watch("ray.train", "get_dataset_shard", lambda: write("function"))
         _watch("raystudy.cluster.site:RaySite", "__enter__", lambda: write("site"))
-        _watch("raystudy.cluster.site:RaySite", "pretrain", lambda: write("pretrain"))
+        _watch("raystudy.cluster.site:RaySite", "compute", lambda: write("pretrain"))
 
 
 def _watch(where: str, name: str, before: Callable[[], None], *, once: bool = False) -> None:

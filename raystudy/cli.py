@@ -99,6 +99,9 @@ def run(
     tracking_uri: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try cells again that failed before.")
+    ] = False,
 ) -> None:
     """Run what is missing of a study, fit its laws, draw its report."""
     from raystudy.cli_data import build_manifest
@@ -109,7 +112,7 @@ def run(
     study, there = _study(file, context, options), Store(store)
     for source in _unindexed(study):
         build_manifest(source)
-    todo = make_plan(study, there)
+    todo = make_plan(study, there, retry_failed=retry_failed)
     print_plan(todo)
     if todo.missing_cells:
         _check_architectures(study)
@@ -139,13 +142,24 @@ def run(
         return RaySite(there, placement, address)
 
     with LiveTable(out) as table:
-        outcome = run_study(study, there, open_site, table, _tracking_uri(there, tracking_uri))
+        outcome = run_study(
+            study,
+            there,
+            open_site,
+            table,
+            _tracking_uri(there, tracking_uri),
+            retry_failed=retry_failed,
+        )
     out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)
     out.print(f"MLflow: raystudy ui --store {store}")
-    if outcome.failures:
-        err.print(f"[red]{len(outcome.failures)} failed; the same command tries them again.[/red]")
+    if outcome.failures or outcome.plan.failed_cells:
+        said = f"{len(outcome.failures)} failed" if outcome.failures else "some failed before"
+        err.print(
+            f"[red]{said}: the same command tries pre-trainings again, and with --retry-failed "
+            "cells too.[/red]"
+        )
         raise typer.Exit(1)
 
 
@@ -154,6 +168,7 @@ def status(
     context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
 ) -> None:
     """Show how much of a study is done, stage by stage."""
+    from raystudy.cli_plan import print_failed
     from raystudy.plan import plan as make_plan
 
     study = _study(file, context, options)
@@ -164,8 +179,10 @@ def status(
         ("pre-trainings", todo.missing_pretrainings, todo.pretrainings),
         ("cells", todo.missing_cells, todo.cells),
     ):
-        table.add_row(stage, f"{len(total) - len(missing):,}", f"{len(total):,}")
+        left = len(missing) + (len(todo.failed_cells) if stage == "cells" else 0)
+        table.add_row(stage, f"{len(total) - left:,}", f"{len(total):,}")
     out.print(table)
+    print_failed(todo)
 
 
 @app.command(context_settings=WITH_OPTIONS)

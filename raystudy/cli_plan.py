@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import ByteSize
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raystudy.absent import NotHere
+from raystudy.absent import Absent, NotHere
 from raystudy.estimate import CPU_CORE, Estimate, estimate
 from raystudy.plan import Plan
 from raystudy.spec import Pretraining
@@ -18,30 +19,43 @@ from raystudy.store import Store
 out = Console(highlight=False)
 
 
-def print_plan(todo: Plan, absent: Sequence[NotHere] = ()) -> None:
+def print_plan(todo: Plan, absent: Sequence[Absent] = ()) -> None:
     """``absent`` are data sets that could not be asked what they hold."""
     twice = todo.num_requested - len(todo.cells)
+    sources = [source for source in absent if isinstance(source, NotHere)]
     out.print(
         f"[bold]{todo.study.name}[/bold]: {len(todo.cells):,} cells on "
-        f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources) + len(absent)} sources"
+        f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources) + len(sources)} sources"
         + (f" ({twice:,} cells asked for twice, computed once)" if twice else "")
     )
     table = Table("stage", box=None, pad_edge=False)
     for column in ("asked for", "distinct", "done already", "to do"):
         table.add_column(column, justify="right")
     for stage, requested, all_, missing in (
-        ("sources", None, [*todo.sources, *absent], [*todo.missing_sources, *absent]),
+        ("sources", None, [*todo.sources, *sources], [*todo.missing_sources, *sources]),
         ("trunks", None, todo.trunks, todo.missing_trunks),
         ("pre-trainings", _num_asked(todo), todo.pretrainings, todo.missing_pretrainings),
         ("cells", todo.num_requested, todo.cells, todo.missing_cells),
     ):
         if stage != "trunks" or all_:
-            numbers = (requested, len(all_), len(all_) - len(missing), len(missing))
+            left = len(missing) + (len(todo.failed_cells) if stage == "cells" else 0)
+            numbers = (requested, len(all_), len(all_) - left, len(missing))
             table.add_row(stage, *("" if n is None else f"{n:,}" for n in numbers))
     out.print(table)
-    for source in absent:
-        place = f"{escape(source.name)} ({source.of}), expected in {escape(source.place)}"
+    for data in absent:
+        place = f"{escape(data.name)} ({data.of}), expected in {escape(data.place)}"
         out.print(f"[yellow]not here yet:[/yellow] {place}", soft_wrap=True)
+    print_failed(todo)
+
+
+def print_failed(todo: Plan) -> None:
+    """Cells that are left alone, by reason."""
+    for reason, number in Counter(todo.failed_cells.values()).most_common():
+        out.print(
+            f"[red]failed before:[/red] {number:,} cells, {escape(reason)}; --retry-failed tries "
+            "them again",
+            soft_wrap=True,
+        )
 
 
 def print_estimate(todo: Plan, store: Store, device: str | None = None) -> None:

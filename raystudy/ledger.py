@@ -6,6 +6,7 @@ with a record has its predictions. A cell written twice counts once.
 
 import io
 from collections.abc import Iterable
+from functools import lru_cache
 
 import polars as pl
 
@@ -81,6 +82,16 @@ class Ledger:
         frame = self._frame("records", columns=["cell"])
         return set() if frame is None else set(frame["cell"].unique())
 
+    def finished(self, cells: Iterable[str]) -> set[str]:
+        """Those of ``cells`` that are finished. Reads only what was appended since this process
+        last asked, so that what it costs does not grow with the ledger."""
+        wanted = set(cells)
+        names = self.store.names("ledger", "records")
+        done = set[str]()
+        for name in names:
+            done |= wanted & _cells_in(self.store.url, name)
+        return done
+
     def _frame(self, room: str, columns: list[str] | None = None) -> pl.DataFrame | None:
         # A file of predictions without its records is what a kill left behind: it does not count.
         files = sorted(self.store.fs.glob(self.store.path("ledger", "records", "*.parquet")))
@@ -91,3 +102,12 @@ class Ledger:
             return pl.read_parquet(files, columns=columns)
         frames = (io.BytesIO(self.store.fs.cat_file(f)) for f in files)
         return pl.concat([pl.read_parquet(f, columns=columns) for f in frames])
+
+
+@lru_cache(maxsize=1 << 16)
+def _cells_in(store_url: str, name: str) -> frozenset[str]:
+    """A file of records is named by its cells, so it never changes."""
+    data = Store(store_url).read("ledger", "records", name)
+    if data is None:
+        return frozenset()
+    return frozenset(pl.read_parquet(io.BytesIO(data), columns=["cell"])["cell"].unique())

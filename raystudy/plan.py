@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from raystudy.failures import failures
 from raystudy.key import difference
 from raystudy.kinds import Method, Noise, Rendered, Source
 from raystudy.ledger import Ledger
@@ -26,6 +27,8 @@ class Plan:
     study: Study
     cells: list[Cell]
     missing_cells: list[Cell]
+    failed_cells: dict[str, str]
+    """Key → why it failed, of those that are left alone for that."""
     pretrainings: list[Pretraining]
     missing_pretrainings: list[Pretraining]
     trunks: list[Trunk]
@@ -53,12 +56,17 @@ class Plan:
         return sum(1 for grid in self.study.grids for _ in grid.cells())
 
 
-def plan(study: Study, store: Store) -> Plan:
-    """Raises ValueError or FileNotFoundError, in one clear line, for what can never run."""
+def plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan:
+    """What is missing; with ``retry_failed`` what failed is, too.
+
+    Raises ValueError or FileNotFoundError, in one clear line, for what can never run.
+    """
     cells = study.cells()
     check(cells)
     done = Ledger(store).cells()
     missing_cells = [c for c in cells if c.key not in done]
+    failed = {} if retry_failed else failures(store, (c.key for c in missing_cells))
+    missing_cells = [c for c in missing_cells if c.key not in failed]
     pretrainings = _pretrainings(cells)
     finished = store.done_keys("pretrainings")
     needed = {c.backbone.key for c in missing_cells}
@@ -76,6 +84,7 @@ def plan(study: Study, store: Store) -> Plan:
         study=study,
         cells=cells,
         missing_cells=missing_cells,
+        failed_cells=failed,
         pretrainings=pretrainings,
         missing_pretrainings=missing,
         trunks=trunks,

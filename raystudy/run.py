@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,14 +71,17 @@ def run(
     open_site: Callable[[], AbstractContextManager[Site]],
     watcher: Watcher,
     tracking_uri: str,
+    *,
+    retry_failed: bool = False,
 ) -> Outcome:
-    """Compute what is missing of ``study``, then fit and report.
+    """Compute what is missing of ``study``, then fit and report. Cells that failed are left alone,
+    unless ``retry_failed``.
 
     ``open_site`` is called only if something is missing. Raises ValueError or FileNotFoundError for
     what can never run, BusyError if another driver is at it.
     """
     started = time.time()
-    todo = plan(study, store)
+    todo = plan(study, store, retry_failed=retry_failed)
     outcome = Outcome(todo)
     with _sole_driver(study, store):
         tracker = Tracker(tracking_uri, study.name, _artifact_root(store))
@@ -183,26 +186,33 @@ def _compute(
     specs = {
         p.key: p for p in todo.work if not any(leaf.key in failed for leaf in leaves(p.source))
     }
+    there = store.done_keys(Pretraining.room) | specs.keys()
+    cells = [
+        c
+        for c in todo.missing_cells
+        if c.backbone.key in there or not isinstance(c.backbone, Pretraining)
+    ]
+    work = {u.key: u for u in order_units(units(cells))}
     if specs:
         amounts = {p.key: own_samples(p, todo.trunks) for p in specs.values()}
         amounts |= {t.key: 0 for t in todo.trunks if t not in todo.missing_trunks}
         watcher.begin("pretrain", sum(amounts.values()), "samples")
-        events = _track(site.pretrain(list(specs.values())), specs, store, tracker)
-        _follow_samples(events, specs, amounts, watcher, outcome)
-    _drop_short_trunks(todo, store)
-
-    ready = store.done_keys("pretrainings")
-    cells = [
-        c
-        for c in todo.missing_cells
-        if c.backbone.key in ready or not isinstance(c.backbone, Pretraining)
-    ]
-    work = {u.key: u for u in order_units(units(cells))}
+    else:
+        amounts = {}
     if work:
         watcher.begin("adapt", sum(len(u.cells) for u in work.values()), "cells")
-        sizes = {key: len(u.cells) for key, u in work.items()}
-        names = {key: u.title for key, u in work.items()}
-        _follow("adapt", site.adapt(list(work.values())), names, watcher, outcome, sizes)
+    events = _track(site.compute(list(specs.values()), list(work.values())), specs, store, tracker)
+    samples = _Samples(specs, amounts, watcher)
+    for event in events:
+        if event.key in work:
+            _follow_unit(work[event.key], event, watcher, outcome)
+        elif event.key in specs:
+            if event.kind == "failed":
+                _fail(run_name(specs[event.key]), event, watcher, outcome)
+            samples.follow(event)
+        watcher.refresh()
+    samples.warn_of_waits()
+    _drop_short_trunks(todo, store)
 
 
 def order_units(work: Sequence[Unit]) -> list[Unit]:
@@ -216,49 +226,56 @@ def _follow(
     names: dict[str, str],
     watcher: Watcher,
     outcome: Outcome,
-    amounts: dict[str, int] | None = None,
 ) -> None:
     for event in events:
         match event.kind:
             case "done":
-                watcher.advance(stage, (amounts or {}).get(event.key, 1))
+                watcher.advance(stage)
             case "failed":
                 _fail(names[event.key], event, watcher, outcome)
         watcher.refresh()
 
 
-def _follow_samples(
-    events: Iterator[Event],
-    specs: dict[str, Pretraining],
-    amounts: dict[str, int],
-    watcher: Watcher,
-    outcome: Outcome,
-) -> None:
-    """``amounts`` says how many of its samples each run has still to train on."""
-    seen = {key: float(spec.samples_seen - amounts[key]) for key, spec in specs.items()}
-    waited: dict[str, float] = {}
+def _follow_unit(unit: Unit, event: Event, watcher: Watcher, outcome: Outcome) -> None:
+    match event.kind:
+        case "done":
+            watcher.advance("adapt", len(unit.cells))
+        case "failed":
+            _fail(unit.title, event, watcher, outcome)
 
-    def advance(key: str, now: float) -> None:
-        watcher.advance("pretrain", max(0.0, now - seen[key]))
-        seen[key] = max(seen[key], now)
 
-    for event in events:
+class _Samples:
+    """How far pre-trainings have come; ``amounts`` says how many of its samples each run has still
+    to train on."""
+
+    def __init__(
+        self, specs: Mapping[str, Pretraining], amounts: Mapping[str, int], watcher: Watcher
+    ) -> None:
+        self._specs, self._watcher = specs, watcher
+        self._seen = {k: float(spec.samples_seen - amounts[k]) for k, spec in specs.items()}
+        self._waited: dict[str, float] = {}
+
+    def follow(self, event: Event) -> None:
         match event.kind:
             case "progress":
-                waited[event.key] = event.metrics.get("data_wait_share", 0.0)
-                advance(event.key, event.metrics.get("samples_seen", 0.0))
+                self._waited[event.key] = event.metrics.get("data_wait_share", 0.0)
+                self._advance(event.key, event.metrics.get("samples_seen", 0.0))
             case "done":
-                advance(event.key, float(specs[event.key].samples_seen))
-            case "failed":
-                _fail(run_name(specs[event.key]), event, watcher, outcome)
-        watcher.refresh()
-    if waited and (share := sum(waited.values()) / len(waited)) > MAX_WAIT_SHARE:
-        log.warning(
-            "training waited for data %.0f %% of its time (over %.0f %%): more loaders (--loaders) "
-            "or fewer runs side by side (--lanes) would use the machine better",
-            100 * share,
-            100 * MAX_WAIT_SHARE,
-        )
+                self._advance(event.key, float(self._specs[event.key].samples_seen))
+
+    def warn_of_waits(self) -> None:
+        waited = self._waited.values()
+        if waited and (share := sum(waited) / len(waited)) > MAX_WAIT_SHARE:
+            log.warning(
+                "training waited for data %.0f %% of its time (over %.0f %%): more loaders "
+                "(--loaders) or fewer runs side by side (--lanes) would use the machine better",
+                100 * share,
+                100 * MAX_WAIT_SHARE,
+            )
+
+    def _advance(self, key: str, now: float) -> None:
+        self._watcher.advance("pretrain", max(0.0, now - self._seen[key]))
+        self._seen[key] = max(self._seen[key], now)
 
 
 def _drop_short_trunks(todo: Plan, store: Store) -> None:
@@ -285,7 +302,10 @@ def _track(
     alive = True
 
     def note(event: Event) -> None:
-        if isinstance(specs.get(event.key), Trunk):  # its curve is the beginning of its branches'
+        spec = specs.get(event.key)
+        if isinstance(spec, Trunk):  # its curve is the beginning of its branches'
+            return
+        if spec is None and event.kind != "waiting":  # a unit of the grid
             return
         if event.kind != "waiting" and event.key not in started:
             started.add(event.key)

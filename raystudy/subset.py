@@ -97,12 +97,18 @@ def ordered(source: Source, catalogue: Catalogue, seed: int) -> Stream:
 
 
 def few_shot(
-    ids: Sequence[str], labels: NDArray[np.int64], shots: int | None, name: str, seed: int
+    ids: Sequence[str],
+    labels: NDArray[np.int64],
+    shots: int | None,
+    name: str,
+    seed: int,
+    *,
+    at_most: bool = False,
 ) -> Rows:
     """Rows of ``shots`` examples of every class (all of them if None), nested across shots.
 
     ``name`` is the task's: draws of different tasks are independent. Raises ValueError if a class
-    has fewer than ``shots`` examples.
+    has fewer than ``shots`` examples, unless ``at_most`` so many are asked for.
     """
     # Equal hashes are settled by the id itself, so that the input order never matters.
     order = np.lexsort((np.asarray(ids), uniform(seed, f"few-shot/{name}", ids))).astype(np.int64)
@@ -111,7 +117,7 @@ def few_shot(
     rows = []
     for label in np.unique(labels):
         of_class = order[labels[order] == label]
-        if len(of_class) < shots:
+        if len(of_class) < shots and not at_most:
             raise ValueError(f"{name}: class {label} has {len(of_class)} examples, not {shots}")
         rows.append(of_class[:shots])
     return np.concatenate(rows)

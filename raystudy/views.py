@@ -5,6 +5,7 @@ they travel; ``views_BxCxSxS`` are float32 as a backbone takes them.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from raystudy.kinds import Images
 from raystudy.spec import Augmentation, Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+READERS = 4
+"""Images on disk that are read at once."""
 
 
 def evaluation_view(images_BxSxSxC: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -39,17 +43,60 @@ def training_view(
     return _standardise(views, preprocessing)
 
 
+def shown(
+    images: NDArray[Any] | Images, rows: NDArray[np.int64], preprocessing: Preprocessing
+) -> Tensor:
+    """The evaluation views of some images, be they in memory or on disk. (B, 3, S, S) float32.
+
+    Raises OSError or ValueError, naming the file, for one that cannot be read.
+    """
+    if not isinstance(images, Images):
+        return evaluation_view(torch.from_numpy(np.ascontiguousarray(images[rows])), preprocessing)
+
+    def one(row: int) -> Tensor:
+        return evaluation_view(torch.from_numpy(images.read(row)[None]), preprocessing)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return torch.cat(list(pool.map(one, rows.tolist())))
+
+
+def squares(images: NDArray[Any] | Images, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Images as an array (N, R, R, 3) of which ``evaluation_view`` shows what it shows of the
+    images themselves, up to rounding: resized, their middle squares. Those in memory come back as
+    they are."""
+    if not isinstance(images, Images):
+        return images
+    side = math.floor(preprocessing.image_size / preprocessing.crop_share)
+    whole = preprocessing.model_copy(update={"image_size": side, "crop_share": 1.0})
+    out = np.empty((len(images), side, side, 3), np.uint8)
+
+    def one(row: int) -> None:
+        pixels = torch.from_numpy(images.read(row)[None]).permute(0, 3, 1, 2).float().div_(255)
+        square = _middle(pixels, whole)[0].clamp_(0, 1).mul_(255).round_()
+        out[row] = square.permute(1, 2, 0).to(torch.uint8).numpy()
+
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(one, range(len(images))))
+    return out
+
+
 def embed(
     module: nn.Module, images: NDArray[Any], preprocessing: Preprocessing, batch_size: int = 128
 ) -> NDArray[np.float32]:
     """Run ``module`` over uint8 images (N, H, W, 3) in evaluation mode. Returns (N, D) float32."""
     module.eval()
     parts = []
+    where = next(module.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
-            parts.append(module(evaluation_view(part, preprocessing)).float())
+            rows = np.arange(start, min(start + batch_size, len(images)))
+            parts.append(module(shown(images, rows, preprocessing).to(where)).float().cpu())
     return torch.cat(parts).numpy()
+
+
+def device() -> torch.device:
+    """Where this process computes."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _to_float(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -10,6 +10,7 @@ class Board:
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._failed: set[str] = set()
+        self._training = True
 
     def pin(self, event: Event) -> None:
         if event.kind == "failed":
@@ -23,3 +24,10 @@ class Board:
     def failed(self) -> set[str]:
         """The keys of all work that was ever pinned as failed."""
         return self._failed
+
+    def end_training(self) -> None:
+        """Nothing pre-trains any more: what is not there by now will not come."""
+        self._training = False
+
+    def training(self) -> bool:
+        return self._training

@@ -34,12 +34,19 @@ class Placement:
     """The backbone goes through ``torch.compile``."""
     resize_interval_s: float = 60.0
     """How often a range of workers is held against the cluster."""
+    gpus_per_trial: float = 0.25
+    """Of the grid, where GPUs are used: so many trials share one."""
 
     @property
     def per_worker(self) -> dict[str, float]:
         """The resources of one worker."""
         gpus = {"GPU": 1.0} if self.use_gpu else {}
         return {"CPU": self.threads_per_worker - SPARED_CPUS} | gpus
+
+    def per_trial(self, cores: int) -> dict[str, float]:
+        """The resources of one trial of the grid on a cluster of so many cores."""
+        gpus = {"GPU": self.gpus_per_trial} if self.use_gpu else {}
+        return {"CPU": min(self.threads_per_worker, cores)} | gpus
 
 
 def parse_workers(text: str) -> int | Range:

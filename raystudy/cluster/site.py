@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import ray
@@ -20,7 +20,7 @@ from raystudy.cluster.train import reason_of, train_lane
 from raystudy.cluster.tune import adapt_units
 from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
-from raystudy.spec import Pretraining
+from raystudy.spec import Pretraining, Trunk
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
 from raystudy.stages.index import check_faults, index
@@ -61,6 +61,9 @@ class RaySite(Site):
             os.environ.setdefault(name, value)
         ray.init(
             address=self.address,
+            # A cluster of our own lives as long as the study: nobody opens its pages, and they take
+            # half a gigabyte.
+            include_dashboard=False if self.address == "local" else None,
             namespace=f"raystudy-{uuid.uuid4().hex[:8]}",
             logging_level=logging.ERROR,
             log_to_driver=bool(os.environ.get("RAYSTUDY_DEBUG")),
@@ -92,38 +95,31 @@ class RaySite(Site):
                     yield Event("failed", key, error=reason_of(error.cause))
             yield Event("waiting")
 
-    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+    def compute(self, specs: Sequence[Pretraining], units: Sequence[Unit]) -> Iterator[Event]:
         # What cannot be selected would end the stream of a whole lane: find it first.
         specs, refused = _selectable(specs, self.store, self.placement.max_bad_rate)
         yield from refused
+        lost = {event.key for event in refused}
+        units = [u for u in units if u.backbone.key not in lost]
         todo = lanes(specs, self.placement, slots(self.placement, _nodes()), self.store.url)
-        jobs = [(f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in todo]
+        training = [
+            (f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in todo
+        ]
+        grid = [("the grid", lambda: self._adapt(units))] if units else []
         keys = {s.key for lane in todo for s in lane.missing(self.store)}
+        yield from self._watch(training, grid, keys, {u.key: u for u in units})
 
-        def done() -> set[str]:
-            return set().union(*map(self.store.done_keys, {s.room for s in specs}))
-
-        yield from self._watch(jobs, keys, done)
-
-    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
+    def _adapt(self, units: Sequence[Unit]) -> None:
         cores = int(ray.cluster_resources().get("CPU", 1))
-
-        def work() -> None:
-            adapt_units(
-                list(units),
-                self.store.url,
-                self._board,
-                self._scratch,
-                concurrency=max(1, cores),
-                threads=self.placement.threads_per_worker,
-                resources={"CPU": min(self.placement.threads_per_worker, cores)},
-            )
-
-        def done() -> set[str]:
-            cells = Ledger(self.store).cells()
-            return {u.key for u in units if all(c.key in cells for c in u.cells)}
-
-        yield from self._watch([("the grid", work)], {u.key for u in units}, done)
+        adapt_units(
+            list(units),
+            self.store.url,
+            self._board,
+            self._scratch,
+            concurrency=max(1, cores),
+            threads=self.placement.threads_per_worker,
+            resources=self.placement.per_trial(cores),
+        )
 
     def check(self, specs: Sequence[Pretraining]) -> None:
         """Refuse at once what can never be placed. Raises ValueError."""
@@ -134,12 +130,13 @@ class RaySite(Site):
 
     def _watch(
         self,
-        jobs: list[tuple[str, Callable[[], None]]],
+        training: Sequence[tuple[str, Callable[[], None]]],
+        grid: Sequence[tuple[str, Callable[[], None]]],
         keys: set[str],
-        done: Callable[[], set[str]],
+        units: Mapping[str, Unit],
     ) -> Iterator[Event]:
-        """Run ``jobs`` in threads and pass on what workers pin, until every job has ended. Of what
-        nobody pinned, ``done`` (the store's word) tells which keys are finished all the same."""
+        """Run the jobs in threads and pass on what workers pin, until every one has ended. Of what
+        nobody pinned, the store tells whether it is finished all the same."""
         errors: list[tuple[str, BaseException]] = []
 
         def guarded(name: str, job: Callable[[], None]) -> None:
@@ -148,26 +145,43 @@ class RaySite(Site):
             except BaseException as error:
                 errors.append((name, error))
 
-        threads = [threading.Thread(target=guarded, args=job, daemon=True) for job in jobs]
-        for thread in threads:
-            thread.start()
-        alive = True
+        training_threads = [_started(guarded, *job) for job in training]
+        threads = training_threads + [_started(guarded, *job) for job in grid]
+        alive, trained = True, False
+        pinned: set[str] = set()
         while alive:
             for thread in threads:
                 thread.join(POLL_S / len(threads))
             alive = any(t.is_alive() for t in threads)
+            if not trained and not any(t.is_alive() for t in training_threads):
+                trained = True
+                ray.get(self._board.end_training.remote())
             for event in ray.get(self._board.take.remote()):
                 if event.kind in ("done", "failed"):
-                    keys.discard(event.key)
+                    pinned.add(event.key)
                 yield event
             yield Event("waiting")
         reason = "; ".join(f"{name}: {reason_of(e)}" for name, e in errors)
-        finished = done() if keys else set()
-        for key in keys:
-            if key in finished:
+        there = self.store.done_keys(Pretraining.room) | self.store.done_keys(Trunk.room)
+        for key in keys - pinned:
+            if key in there:
                 yield Event("done", key)
             else:
                 yield Event("failed", key, error=reason or "its worker group ended without it")
+        for key in units.keys() - pinned:
+            unit = units[key]
+            if isinstance(unit.backbone, Pretraining) and unit.backbone.key not in there:
+                continue  # that its backbone failed has been said
+            if Ledger(self.store).finished(unit.keys) == unit.keys:
+                yield Event("done", key)
+            else:
+                yield Event("failed", key, error=reason or "the grid ended without it")
+
+
+def _started(target: Callable[..., None], *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=target, args=args, daemon=True)
+    thread.start()
+    return thread
 
 
 def _nodes() -> list[dict[str, float]]:

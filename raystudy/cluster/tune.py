@@ -1,17 +1,20 @@
 """Ray Tune: one trial for all cells that share features, one for each fine-tuning.
 
-Tune only schedules what it is given; what is done is the ledger's to say. Trials reuse their
-actors, because a fresh process costs more than most units.
+Tune only schedules what it is given, as soon as its backbone is there; what is done is the ledger's
+to say. Trials reuse their actors, because a fresh process costs more than most units.
 """
 
 import logging
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
+from ray.tune.search import Searcher
 
-from raystudy.stages.adapt import Unit, adapt
+from raystudy.spec import Pretraining
+from raystudy.stages.adapt import CellsFailedError, Unit, adapt
 from raystudy.stages.event import Event
 from raystudy.store import Store
 
@@ -37,6 +40,8 @@ class Trial(tune.Trainable):
         unit = self._units[self.config["unit"]]
         try:
             adapt(unit, self._store)
+        except CellsFailedError as error:  # the store has each one's story
+            return {"done": True, "key": unit.key, "error": str(error)}
         except Exception as error:  # one bad unit must not end its neighbours
             log.warning("%s failed", unit.title, exc_info=True)
             return {"done": True, "key": unit.key, "error": f"{type(error).__name__}: {error}"}
@@ -47,6 +52,39 @@ class Trial(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """See ``save_checkpoint``."""
+
+
+class AsBackbonesCome(Searcher):
+    """Suggests each unit once its backbone is there, in the order given otherwise."""
+
+    def __init__(self, units: list[Unit], store_url: str, board: Any) -> None:
+        super().__init__(metric="done", mode="max")
+        self._units, self._store, self._board = units, Store(store_url), board
+        self._waiting = list(range(len(units)))
+
+    def suggest(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, trial_id: str
+    ) -> dict[str, Any] | str | None:
+        # In this order: a backbone that comes between the two questions is not given up.
+        training: bool = ray.get(self._board.training.remote())
+        there = self._store.done_keys(Pretraining.room)
+        for i in self._waiting:
+            backbone = self._units[i].backbone
+            if not isinstance(backbone, Pretraining) or backbone.key in there:
+                self._waiting.remove(i)
+                return {"unit": i}
+        return None if training and self._waiting else Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """What came of it is in the ledger."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: another driver asks the store."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See ``save``."""
 
 
 def adapt_units(
@@ -65,8 +103,13 @@ def adapt_units(
     )
     tune.Tuner(
         trainable,
-        param_space={"unit": tune.grid_search(list(range(len(units))))},
-        tune_config=TuneConfig(reuse_actors=True, max_concurrent_trials=concurrency),
+        param_space={"unit": -1},
+        tune_config=TuneConfig(
+            search_alg=AsBackbonesCome(units, store_url, board),
+            num_samples=len(units),
+            reuse_actors=True,
+            max_concurrent_trials=concurrency,
+        ),
         run_config=RunConfig(
             name="adapt",
             storage_path=scratch,

@@ -1,22 +1,33 @@
-"""Adapt and evaluate: all cells of one backbone × task × adaptation together.
+"""Adapt and evaluate: all cells of one backbone × task × kind of input together.
 
-A ``Unit`` is what a scheduler places: its cells share features (or a backbone), differ in shots.
+A ``Unit`` is what a scheduler places: its cells share features (or a backbone), differ in
+adaptation, shots and seed.
 """
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from safetensors.numpy import load_file, save_file
+import numpy as np
 
-from raystudy.kinds import Examples
+from raystudy import seal
+from raystudy.claim import claimed
+from raystudy.failures import note_failure
+from raystudy.kinds import Adaptation, Adapted, Examples, Probe, Support
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Backbone, Cell
-from raystudy.stages.evaluate import Fitted, evaluate
-from raystudy.stages.extract import Features, StoredEncoder, extract
+from raystudy.stages.evaluate import Fitted, chosen_on_test, evaluate
+from raystudy.stages.extract import StoredEncoder, features, images
 from raystudy.store import Store
 from raystudy.subset import few_shot
+
+log = logging.getLogger(__name__)
+
+
+class CellsFailedError(RuntimeError):
+    """Some cells of a unit failed, and the store says why; the others are in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,19 @@ class Unit:
         return self.cells[0].key
 
     @property
+    def backbone(self) -> Backbone:
+        return self.cells[0].backbone
+
+    @property
+    def keys(self) -> set[str]:
+        return {cell.key for cell in self.cells}
+
+    @property
     def title(self) -> str:
         cell = self.cells[0]
+        names = ", ".join(dict.fromkeys(c.adaptation.name for c in self.cells))
         axes = " ".join(str(v) for v in cell.backbone.axes().values())
-        return f"{cell.adaptation.name} on {cell.task.name}, {axes}, seed {cell.seed}"
+        return f"{names} on {cell.task.name}, {axes}, seed {cell.seed}"
 
 
 def units(cells: Iterable[Cell]) -> list[Unit]:
@@ -50,53 +70,124 @@ def adapt(unit: Unit, store: Store) -> None:
     """Compute every cell of ``unit`` and append it to the ledger.
 
     Adaptations receive training and validation examples only; the test split is opened afterwards,
-    inside ``evaluate``. Raises RuntimeError naming the cells that failed, when the rest is done.
+    inside ``evaluate``. Raises CellsFailedError naming the cells that failed, when the rest is
+    done.
     """
-    backbone, task = unit.cells[0].backbone, unit.cells[0].task
-    encoder = StoredEncoder(backbone, store)
-    images = unit.cells[0].adaptation.inputs == "images"
-    if images:
-        train, validation = task.train(), task.validation()
-    else:
-        train, validation = open_features(encoder, backbone, unit, store)
-    prompts = task.prompts()
+    with claimed(store, unit.key):
+        # Another driver of the same store may have been here in the meantime.
+        done = Ledger(store).finished(unit.keys)
+        cells = [cell for cell in unit.cells if cell.key not in done]
+        if not cells:
+            return
+        encoder = StoredEncoder(unit.backbone, store)
+        fitted, errors = [], []
+        for adaptation, train, validation, those in _problems(cells, encoder, store):
+            supports = [_support(cell, train, validation) for cell in those]
+            for cell, support, outcome, seconds in _solve(
+                adaptation,
+                train,
+                _choose_on(those, validation, encoder, store),
+                those,
+                supports,
+                encoder,
+            ):
+                if isinstance(outcome, Exception):
+                    errors.append(f"{adaptation.name} at {cell.shots} shots: {outcome}")
+                    note_failure(store, cell, outcome)
+                    continue
+                num_train = len(support.train) if adaptation.uses_shots else 0
+                fitted.append(Fitted(cell, outcome, num_train, validation, seconds))
 
-    fitted, errors = [], []
-    for cell in unit.cells:
-        started = time.perf_counter()
-        shots = None if cell.shots in (FULL, None) else int(cell.shots)
-        support = train.take(few_shot(train.ids, train.labels, shots, task.name, cell.seed))
-        try:
-            adapted = cell.adaptation.adapt(support, validation, encoder, prompts, cell.seed)
-        except Exception as error:  # the other cells of the unit are none the worse
-            errors.append(f"{cell.adaptation.name} at {cell.shots} shots: {error}")
-            continue
-        num_train = len(support) if cell.adaptation.uses_shots else 0
-        fitted.append(Fitted(cell, adapted, num_train, time.perf_counter() - started))
-
-    # Only now, when nothing is left to choose, is the test split opened.
-    if fitted:
-        records, predictions = evaluate(fitted, validation, encoder, store)
-        Ledger(store).append(records, predictions)
+        # Only now, when nothing is left to choose, is the test split opened.
+        if fitted:
+            records, predictions = evaluate(fitted, encoder, store)
+            Ledger(store).append(records, predictions)
     if errors:
-        raise RuntimeError("; ".join(errors))
+        raise CellsFailedError("; ".join(errors))
 
 
-def open_features(
-    encoder: StoredEncoder, backbone: Backbone, unit: Unit, store: Store
-) -> tuple[Examples, Examples]:
-    """Features of the training and validation split, extracted once and kept."""
-    task = unit.cells[0].task
-    spec = Features(backbone=backbone, task=task)
-    if not store.done("features", spec.key):
-        with store.writing("features", spec) as (folder, facts):
-            opened = {"train": task.train(), "validation": task.validation()}
-            arrays = {name: extract(encoder, e).inputs for name, e in opened.items()}
-            save_file(arrays, folder / "features.safetensors")
-            facts["num_features"] = arrays["train"].shape[1]
-    arrays = load_file(store.local("features", spec.key) / "features.safetensors")
-    train, validation = task.train(), task.validation()
-    return (
-        Examples(train.ids, arrays["train"], train.labels),
-        Examples(validation.ids, arrays["validation"], validation.labels),
+def _problems(
+    cells: Sequence[Cell], encoder: StoredEncoder, store: Store
+) -> Iterator[tuple[Adaptation, Examples, Examples, list[Cell]]]:
+    """The cells of each adaptation, with the training and validation examples as it reads them."""
+    task = cells[0].task
+    splits = {"train": task.train, "validation": task.validation}
+    opened: dict[int | None, dict[str, Examples]]
+    if cells[0].adaptation.inputs == "images":
+        opened = {None: {name: images(split(), encoder) for name, split in splits.items()}}
+    else:
+        layers = list({cell.adaptation.taps: None for cell in cells})
+        opened = features(encoder, splits, layers, "features", task, store)
+    of_adaptation: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        of_adaptation.setdefault((cell.adaptation.key, cell.selection), []).append(cell)
+    for those in of_adaptation.values():
+        adaptation = those[0].adaptation
+        seen = opened[adaptation.taps]
+        yield adaptation, seen["train"], seen["validation"], those
+
+
+def _support(cell: Cell, train: Examples, validation: Examples) -> Support:
+    """The rows that a cell may learn from, drawn by (task, shots, seed) alone."""
+    shots = None if cell.shots in (FULL, None) else int(cell.shots)
+    name = cell.task.name
+    rows = few_shot(train.ids, train.labels, shots, name, cell.seed)
+    held_out = np.arange(len(validation))
+    if cell.selection == "validation" and cell.validation == "few-shot" and shots is not None:
+        held_out = few_shot(
+            validation.ids, validation.labels, shots, f"{name}/validation", cell.seed, at_most=True
+        )
+    return Support(rows, held_out, cell.seed)
+
+
+def _choose_on(
+    cells: Sequence[Cell], validation: Examples, encoder: StoredEncoder, store: Store
+) -> Examples:
+    if cells[0].selection == "validation":
+        return validation
+    cell = cells[0]
+    log.warning(
+        "%s on %s: chosen on the test split, as asked", cell.adaptation.name, cell.task.name
     )
+    return chosen_on_test(cell.task, cell.adaptation, cells, encoder, store)
+
+
+def _solve(
+    adaptation: Adaptation,
+    train: Examples,
+    validation: Examples,
+    cells: Sequence[Cell],
+    supports: Sequence[Support],
+    encoder: StoredEncoder,
+) -> Iterator[tuple[Cell, Support, Adapted | Exception | None, float]]:
+    """What comes of each cell, and the seconds it took: of probes, all of them together."""
+    prompts = cells[0].task.prompts()
+    if cells[0].selection == "test":  # all of it, whatever the shots
+        every = np.arange(len(validation))
+        supports = [Support(s.train, every, s.seed) for s in supports]
+    if isinstance(adaptation, Probe) and len(cells) > 1:
+        started = time.perf_counter()
+        try:
+            with seal.locked():
+                found = adaptation.adapt_all(train, validation, supports, encoder, prompts)
+        except Exception as error:  # one by one, so that only those fail that must
+            log.info("%s, %d cells together: %s", adaptation.name, len(cells), error)
+        else:
+            seconds = (time.perf_counter() - started) / len(cells)
+            for cell, support, adapted in zip(cells, supports, found, strict=True):
+                yield cell, support, adapted, seconds
+            return
+    for cell, support in zip(cells, supports, strict=True):
+        started = time.perf_counter()
+        try:
+            with seal.locked():
+                outcome = adaptation.adapt(
+                    train.take(support.train),
+                    validation.take(support.validation),
+                    encoder,
+                    prompts,
+                    cell.seed,
+                )
+        except Exception as error:  # the other cells of the unit are none the worse
+            outcome = error
+        yield cell, support, outcome, time.perf_counter() - started

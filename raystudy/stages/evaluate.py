@@ -1,28 +1,31 @@
 """Evaluate: the only room that opens a task's test split.
 
 Every adaptation has returned by the time this module is called, and what it returned can only map
-inputs to logits. A test of the architecture keeps ``Task.sealed`` out of every other module.
+inputs to logits. ``raystudy.seal`` keeps the split closed to whoever comes another way.
 """
 
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from safetensors.numpy import load_file, save_file
 
-from raystudy.kinds import Adapted, Examples, Floats, Metric, Task
+from raystudy import seal
+from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Task
 from raystudy.metrics.accuracy import Accuracy
+from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
 from raystudy.spec import Cell
-from raystudy.stages.extract import Features, StoredEncoder, extract
+from raystudy.stages.extract import StoredEncoder, features, images
 from raystudy.store import Store
 
 METRICS: tuple[Metric, ...] = (Accuracy(), NegativeLogLikelihood())
+OF_TASK: dict[str, tuple[Metric, ...]] = {"accuracy": (), "mean-per-class": (MeanPerClass(),)}
+"""Beside ``METRICS``, by ``Task.metric``."""
 PREDICTIONS = pl.Schema(
     {
         "cell": pl.String,
@@ -41,16 +44,20 @@ class Fitted:
     cell: Cell
     adapted: Adapted | None
     num_train: int
+    validation: Examples
+    """All that the task has, as the adaptation reads them."""
     seconds: float
 
 
 def evaluate(
-    fitted: Sequence[Fitted], validation: Examples, encoder: StoredEncoder, store: Store
+    fitted: Sequence[Fitted], encoder: StoredEncoder, store: Store
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records (``ledger.SCHEMA``) and predictions of fitted cells of one backbone and task, on
-    validation, on the test split and on each of its shifts."""
-    backbone = fitted[0].cell.backbone
-    splits = {"validation": validation} | _open(fitted[0].cell, encoder, store)
+    validation, on the test split and on each of its shifts; and what each of them cost."""
+    backbone, task = fitted[0].cell.backbone, fitted[0].cell.task
+    layers = list({f.cell.adaptation.taps: None for f in fitted})
+    of_images = fitted[0].cell.adaptation.inputs == "images"
+    tests = _open(task, None if of_images else layers, encoder, store)
     trained = store.done("pretrainings", backbone.key)
     facts = {
         "backbone": backbone.key,
@@ -62,7 +69,8 @@ def evaluate(
     predictions = [pl.DataFrame(schema=PREDICTIONS)]
     for f in fitted:
         started = time.perf_counter()
-        logits = {s: f.adapted.predict(e.inputs) for s, e in splits.items()} if f.adapted else {}
+        splits = {"validation": f.validation} | tests[f.cell.adaptation.taps]
+        logits = {s: f.adapted.predict(e.array) for s, e in splits.items()} if f.adapted else {}
         axes = (
             f.cell.axes()
             | facts
@@ -78,30 +86,47 @@ def evaluate(
             records.append(axes | {"split": "none", "metric": "unsupported", "value": 1.0})
         for split, scores in logits.items():
             examples = splits[split]
-            for metric in METRICS:
+            for metric in (*METRICS, *OF_TASK[task.metric]):
                 value = metric.compute(scores, examples.labels)
                 records.append(axes | {"split": split, "metric": metric.name, "value": value})
             predictions.append(_predictions(f.cell, split, examples, scores))
+        for name, value in f.adapted.cost.items() if f.adapted else ():
+            records.append(axes | {"split": "cost", "metric": name, "value": value})
     return pl.DataFrame(records), pl.concat(predictions)
 
 
-def _open(cell: Cell, encoder: StoredEncoder, store: Store) -> dict[str, Examples]:
-    opened = _test_images(cell.task)  # pyright: ignore[reportArgumentType]
-    if cell.adaptation.inputs == "images":
-        return opened
-    spec = Features(backbone=cell.backbone, task=cell.task)
-    if not store.done("sealed", spec.key):
-        with store.writing("sealed", spec) as (folder, _):
-            arrays = {split: extract(encoder, e).inputs for split, e in opened.items()}
-            save_file(arrays, folder / "features.safetensors")
-    arrays = load_file(store.local("sealed", spec.key) / "features.safetensors")
-    return {s: Examples(e.ids, arrays[s], e.labels) for s, e in opened.items()}
+def chosen_on_test(
+    task: Task, adaptation: Adaptation, cells: Sequence[Cell], encoder: StoredEncoder, store: Store
+) -> Examples:
+    """The test split in place of validation examples, for cells that say so themselves: their names
+    carry it into every table. Raises SealError for any other."""
+    if any(cell.selection != "test" for cell in cells):
+        raise seal.SealError(f"{task.name}: hyper-parameters are not chosen on the test split")
+    layers = None if adaptation.inputs == "images" else [adaptation.taps]
+    return _open(task, layers, encoder, store)[adaptation.taps]["test"]
 
 
-@lru_cache(maxsize=1)
-def _test_images(task: Task) -> dict[str, Examples]:
-    opened = {"test": task.sealed()}
-    return opened | {f"test-{shift}": task.sealed(shift) for shift in task.shifts}
+def _open(
+    task: Task, layers: Sequence[int | None] | None, encoder: StoredEncoder, store: Store
+) -> dict[int | None, dict[str, Examples]]:
+    """Layer → split → examples; of images where there are no layers, under None."""
+    with seal.opened():
+        splits = {"test": partial(_test, task, None)}
+        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in task.shifts}
+        if layers is not None:
+            return features(encoder, splits, layers, "sealed", task, store)
+        return {None: {name: images(split(), encoder) for name, split in splits.items()}}
+
+
+def _test(task: Task, shift: str | None) -> Examples:
+    seal.require_open(task.name)
+    return _kept(task, shift)  # pyright: ignore[reportArgumentType]
+
+
+@lru_cache(maxsize=8)
+def _kept(task: Task, shift: str | None) -> Examples:
+    """Shifts are made once a process, for every backbone is tested on them."""
+    return task.sealed(shift)
 
 
 def _predictions(cell: Cell, split: str, examples: Examples, logits: Floats) -> pl.DataFrame:

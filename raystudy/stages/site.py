@@ -34,12 +34,10 @@ class Site(ABC):
     def index(self, sources: Sequence[Rendered]) -> Iterator[Event]: ...
 
     @abstractmethod
-    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
-        """``specs`` are started in the order given, in which a trunk comes before what begins with
-        it. Those that are done already are skipped without a word."""
-
-    @abstractmethod
-    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]: ...
+    def compute(self, specs: Sequence[Pretraining], units: Sequence[Unit]) -> Iterator[Event]:
+        """Pre-train and adapt. ``specs`` are started in the order given, in which a trunk comes
+        before what begins with it; a unit is started as soon as its backbone is there, and not at
+        all where that has failed. What is done already is skipped without a word."""
 
 
 class InProcess(Site):
@@ -62,36 +60,49 @@ class InProcess(Site):
         for source in sources:
             yield from _attempt(source.key, lambda source=source: index(source, self.store))
 
-    def pretrain(self, specs: Sequence[Pretraining]) -> Iterator[Event]:
+    def compute(self, specs: Sequence[Pretraining], units: Sequence[Unit]) -> Iterator[Event]:
+        waiting: dict[str, list[Unit]] = {}
+        for unit in units:
+            waiting.setdefault(unit.backbone.key, []).append(unit)
         trunks = [s for s in specs if isinstance(s, Trunk)]
         for spec in specs:
-            if self.store.done(spec.room, spec.key):
-                continue
-            told: deque[Event] = deque()
+            own = waiting.pop(spec.key, [])
+            for event in self._pretrain(spec, trunks):
+                yield event
+                if event.kind == "failed":
+                    own = []
+            yield from self._adapt(own)
+        for own in waiting.values():
+            yield from self._adapt(own)
 
-            def work(spec: Pretraining = spec, told: deque[Event] = told) -> None:
-                check_faults(spec.source, self.store, self.max_bad_rate)
-                selection = select(spec, self.store)
-                fabric = LocalFabric(
-                    self.store,
-                    spec.key,
-                    lambda key, step, metrics: told.append(Event("progress", key, step, metrics)),
-                    self.checkpoint_interval_s,
-                    self.max_bad_rate,
-                )
-                pretrain(
-                    spec,
-                    selection,
-                    lambda first: local_batches(spec, selection, self.store, first),
-                    fabric,
-                    [t for t in trunks if self.store.done(t.room, t.key)],
-                )
+    def _pretrain(self, spec: Pretraining, trunks: Sequence[Trunk]) -> Iterator[Event]:
+        if self.store.done(spec.room, spec.key):
+            return
+        told: deque[Event] = deque()
 
-            end = list(_attempt(spec.key, work))
-            yield from told
-            yield from end
+        def work() -> None:
+            check_faults(spec.source, self.store, self.max_bad_rate)
+            selection = select(spec, self.store)
+            fabric = LocalFabric(
+                self.store,
+                spec.key,
+                lambda key, step, metrics: told.append(Event("progress", key, step, metrics)),
+                self.checkpoint_interval_s,
+                self.max_bad_rate,
+            )
+            pretrain(
+                spec,
+                selection,
+                lambda first: local_batches(spec, selection, self.store, first),
+                fabric,
+                [t for t in trunks if self.store.done(t.room, t.key)],
+            )
 
-    def adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
+        end = list(_attempt(spec.key, work))
+        yield from told
+        yield from end
+
+    def _adapt(self, units: Sequence[Unit]) -> Iterator[Event]:
         for unit in units:
             yield from _attempt(unit.key, lambda unit=unit: adapt(unit, self.store))
 

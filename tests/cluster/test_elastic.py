@@ -102,7 +102,7 @@ def test_a_group_that_shrinks_and_grows_sees_what_an_undisturbed_one_sees(
     with RaySite(store, placement, cluster.address) as site:
         site.check([spec])
         changes = mistreat(cluster, store, spec)
-        for event in site.pretrain([spec]):
+        for event in site.compute([spec], []):
             events.append(event)
             next(changes, None)
     assert [e.kind for e in events if e.kind in ("done", "failed")] == ["done"], events[-1]
@@ -204,7 +204,7 @@ def test_a_lane_goes_on_without_the_runs_that_fail(
     monkeypatch.setattr(train, "_work", poisoned_work)
     specs = [pretraining(study, store, seed=seed) for seed in range(4)]
     with RaySite(store, Placement(num_lanes=1)) as site:
-        events = [e for e in site.pretrain(specs) if e.kind in ("done", "failed")]
+        events = [e for e in site.compute(specs, []) if e.kind in ("done", "failed")]
     seeds = {s.key: s.seed for s in specs}
     assert [(seeds[e.key], e.kind) for e in events] == [
         (0, "done"),

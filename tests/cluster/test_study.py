@@ -42,8 +42,7 @@ def reference(small: Study, tmp_path_factory: pytest.TempPathFactory) -> pl.Data
     with nullcontext(InProcess(store)) as site:
         sources = {p.source.key: p.source for p in pretrainings(small)}
         events = [*site.index(list(sources.values()))]
-        events += site.pretrain(pretrainings(small))
-        events += site.adapt(units(small.cells()))
+        events += site.compute(pretrainings(small), units(small.cells()))
     assert not [e for e in events if e.kind == "failed"]
     return values(store)
 

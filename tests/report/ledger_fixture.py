@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from raystudy.kinds import Adaptation, Method, Noise, Rendered, Task, Verdict
+from raystudy.kinds import Adaptation, Method, Noise, Rendered, Size, Task, Verdict
 from raystudy.kinds import Claim as ClaimKind
 from raystudy.ledger import SCHEMA
 from raystudy.spec import Architecture, Grid, Study
@@ -81,6 +81,10 @@ class NamedTask(Task):
     def name(self) -> str:
         return self.label
 
+    @property
+    def size(self) -> Size:
+        return Size(200, 20, 100)
+
     def check(self) -> None: ...
     def num_train(self) -> Sequence[int]:
         return (100, 100)
@@ -91,7 +95,7 @@ class NamedTask(Task):
     def validation(self) -> Any:
         raise NotImplementedError
 
-    def sealed(self, shift: str | None = None) -> Any:
+    def _test(self, shift: str | None) -> Any:
         raise NotImplementedError
 
 

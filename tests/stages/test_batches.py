@@ -174,9 +174,8 @@ def test_too_much_damage_ends_the_run_with_its_list(tmp_path: Path, tolerated: f
     write_shards(tmp_path / "data", ["a", "b", "c"], 20, DAMAGED)
     store = Store(tmp_path / "store")
     spec = pretraining(tmp_path / "data", 60)
-    (end,) = [
-        e for e in InProcess(store, max_bad_rate=tolerated).pretrain([spec]) if e.kind != "progress"
-    ]
+    site = InProcess(store, max_bad_rate=tolerated)
+    (end,) = [e for e in site.compute([spec], []) if e.kind != "progress"]
     if tolerated == 0.05:
         assert end.kind == "failed"
         assert BadDataError.__name__ in end.error

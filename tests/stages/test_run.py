@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from raystudy import seal
 from raystudy.ledger import Ledger
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.plan import plan
@@ -102,7 +103,8 @@ def test_a_study_runs_once_and_heals(study: Study, store: Store, tmp_path: Path)
 def test_metrics_can_be_recomputed_from_predictions(study: Study, store: Store) -> None:
     drive(study, store)
     ledger = Ledger(store)
-    test = Digits().sealed()
+    with seal.opened():
+        test = Digits().sealed()
     records = ledger.read().filter((pl.col("metric") == "accuracy") & (pl.col("split") == "test"))
     predictions = ledger.predictions(records["cell"]).filter(pl.col("split") == "test")
     for (cell,), frame in predictions.group_by("cell"):
@@ -129,18 +131,18 @@ def test_labels_of_the_test_split_change_no_adaptation(
     """Permute the sealed labels: every logit stays as it was."""
     drive(study, store)
     other = Store(tmp_path / "other")
-    original = Digits.sealed
+    original = Digits._test
 
-    def permuted(self: Digits, shift: str | None = None):
+    def permuted(self: Digits, shift: str | None):
         examples = original(self, shift)
         return type(examples)(examples.ids, examples.inputs, examples.labels[::-1].copy())
 
-    monkeypatch.setattr(Digits, "sealed", permuted)
+    monkeypatch.setattr(Digits, "_test", permuted)
     from raystudy.stages import evaluate
 
-    evaluate._test_images.cache_clear()
+    evaluate._kept.cache_clear()
     drive(study, other)
-    evaluate._test_images.cache_clear()
+    evaluate._kept.cache_clear()
     cells = [c.key for c in study.cells()]
     keys = ["cell", "split", "id"]
     first = Ledger(store).predictions(cells).sort(keys)
