@@ -2,36 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Floats
-from raystudy.randomness import generator, number
+from raystudy.kinds import Adaptation, Adapted, Encoder, Examples
 from raystudy.spec import Augmentation, Positive, Rate
 
-if TYPE_CHECKING:
-    from torch import nn
+Head = Literal["zeros", "probe", "zero-shot", "zero-shot-or-probe"]
+NAMES: dict[Head, str] = {
+    "zeros": "fine-tune",
+    "probe": "lp-ft",
+    "zero-shot": "zero-shot-ft",
+    "zero-shot-or-probe": "best-head-ft",
+}
 
 
 class FineTune(Adaptation):
-    """AdamW with cosine decay from a head of zeros; the learning rate with the least validation
-    loss is kept. On an untrained backbone this is training from scratch."""
+    """AdamW from a head of zeros, a linear probe's (LP-FT, Kumar et al. 2022, arXiv 2202.10054) or
+    the zero-shot one; the learning rate with the least validation loss is kept. On an untrained
+    backbone (``Initialisation``) this is training from scratch."""
 
     inputs: ClassVar[Literal["features", "images"]] = "images"
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3,)
-    num_steps: Annotated[int, Field(ge=2)] = 100
+    num_steps: Annotated[int, Field(ge=0)] = 100
+    """0: the head that it begins with, and nothing moves."""
     batch_size: Positive = 32
     weight_decay: float = 0.05
     warmup_fraction: Rate = 0.1
     augmentation: Augmentation = Augmentation()
+    head: Head = "zeros"
+    """``zero-shot`` asks for a backbone that knows the classes' names; others are left out, or get
+    a probe's. The probe is ``LinearProbe()`` on features of the same images."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the training examples, in place of ``num_steps``."""
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+    """Up along half a cosine from a 25th of the learning rate, and down along another; or up along
+    a line from zero, and down to zero along half a cosine, as in pre-training."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of the learning rate, from each layer to the one below it (``adapt/layer_decay.py``)."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    decays_vectors: bool = True
+    """Weight decay on biases and norms too."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rand_augment: Annotated[str, Field(pattern=r"^[a-z]+[\d.]+(-[a-z]+[\d.]*)*$")] | None = None
+    """As timm writes it: ``m9-mstd0.5-inc1`` is magnitude 9, deviation 0.5, harder with it."""
+    erase_rate: Rate = 0.0
+    """The share of views of which a rectangle is replaced by noise (Zhong et al. 2017)."""
+    evaluate_every: Positive | None = None
+    """Steps between looks at the validation examples; the weights of the best look are kept. By
+    default the only look is at the end."""
+    patience: Positive | None = None
+    """Stop after so many looks in a row that were no better."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass in training (autocast)."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.num_steps == 1:
+            raise ValueError(
+                "FineTune.num_steps=1 leaves no room for a warm-up and a decay; ask for 0, which "
+                "keeps the head as it begins, or for 2 and more"
+            )
+        if not self.learning_rates:
+            raise ValueError("FineTune.learning_rates is empty; name one")
+        if self.patience and not self.evaluate_every:
+            raise ValueError(
+                "FineTune.patience counts looks at the validation examples, of which there is one; "
+                "set evaluate_every too"
+            )
+        return self
 
     @property
     def name(self) -> str:
-        return "fine-tune"
+        return NAMES[self.head]
+
+    def steps_for(self, num_train: int) -> int:
+        """Optimiser steps at each learning rate, for so many training examples."""
+        if self.epochs is None:
+            return self.num_steps
+        return max(2, round(self.epochs * num_train / min(self.batch_size, num_train)))
 
     def adapt(
         self,
@@ -40,71 +91,18 @@ class FineTune(Adaptation):
         encoder: Encoder,
         prompts: Sequence[Sequence[str]],
         seed: int,
-    ) -> Adapted:
-        import torch
-        from torch.nn.functional import cross_entropy
+    ) -> Adapted | None:
+        """Raises FloatingPointError if every learning rate diverges."""
+        from raystudy.adapt.heads import begin
+        from raystudy.adapt.training import cost, predictor, tune
 
-        from raystudy.views import embed
-
-        preprocessing = encoder.preprocessing
-        best_loss, best = np.inf, (0.0, None)
-        for rate in self.learning_rates:
-            model = self._train(train, encoder, len(prompts), rate, seed)
-            logits = torch.from_numpy(embed(model, validation.inputs, preprocessing))
-            loss = float(cross_entropy(logits, torch.from_numpy(validation.labels)))
-            if loss < best_loss:
-                best_loss, best = loss, (rate, model)
-        rate, model = best
-        if model is None:
-            raise FloatingPointError(
-                f"fine-tuning diverged at every learning rate of {self.learning_rates}"
-            )
-
-        def predict(images: NDArray[Any]) -> Floats:
-            return embed(model, images, preprocessing)
-
-        return Adapted(predict, {"learning_rate": rate}, num_tried=len(self.learning_rates))
-
-    def _train(
-        self, train: Examples, encoder: Encoder, num_classes: int, rate: float, seed: int
-    ) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn.functional import cross_entropy
-
-        from raystudy.backbone import num_features
-        from raystudy.views import training_view
-
-        backbone = encoder.module
-        head = nn.Linear(num_features(backbone), num_classes)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        model = nn.Sequential(backbone, head).train()
-        optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=self.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            rate,
-            total_steps=self.num_steps,
-            pct_start=min(1.0, max(self.warmup_fraction, 1.5 / self.num_steps)),
-            cycle_momentum=False,
+        beginning = begin(self.head, train, validation, encoder, prompts, seed)
+        if beginning is None:
+            return None
+        tuned = tune(self, beginning.model, train, validation, encoder.preprocessing, seed)
+        return Adapted(
+            predictor(tuned.model, encoder.preprocessing),
+            {**tuned.chosen, **beginning.chosen},
+            num_tried=len(self.learning_rates) + beginning.num_tried,
+            cost=cost(tuned, encoder.preprocessing),
         )
-        images, labels = torch.from_numpy(train.inputs), torch.from_numpy(train.labels)
-        views = torch.Generator().manual_seed(number(seed, "fine-tune/views"))
-        for step, rows in enumerate(self._batches(len(train), seed)):
-            torch.manual_seed(number(seed, "fine-tune/model", step))  # dropout and its like
-            x = training_view(images[rows], encoder.preprocessing, self.augmentation, views)
-            cross_entropy(model(x), labels[rows]).backward()
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad(set_to_none=True)
-        return model.eval()
-
-    def _batches(self, num_train: int, seed: int) -> Iterator[list[int]]:
-        size = min(self.batch_size, num_train)
-        order: list[int] = []
-        for step in range(self.num_steps):
-            if len(order) < size:
-                drawn = generator(seed, "fine-tune/order", step).permutation(num_train)
-                order.extend(drawn.tolist())
-            yield order[:size]
-            del order[:size]

@@ -1,0 +1,66 @@
+"""What the tests of fine-tuning share: a tiny backbone, a flat one, and digits."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from raystudy.kinds import Encoder, Examples, Floats
+from raystudy.spec import Architecture, Preprocessing
+from raystudy.tasks.digits import Digits
+from raystudy.views import evaluation_view
+
+SHRUNK: dict[str, Any] = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}
+TINY = Architecture(
+    name="resnet18",
+    args=SHRUNK,
+    preprocessing=Preprocessing(image_size=16, grayscale=True, standardise="image"),
+)
+SEEN = TINY.preprocessing
+PROMPTS = Digits().prompts()
+
+
+def train_examples() -> Examples:
+    return Digits().train().take(np.arange(0, 800, 13))
+
+
+def validation_examples() -> Examples:
+    return Digits().validation().take(np.arange(0, 200, 5))
+
+
+class Flat(Encoder):
+    """Pixels through one linear layer, and a classifier by name of any kind."""
+
+    def __init__(self, classify: Callable[[Tensor], Tensor] | None) -> None:
+        torch.manual_seed(0)
+        self._module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 6))
+        self._module.num_features = 6  # pyright: ignore[reportArgumentType]
+        self._classify = classify
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return SEEN
+
+    @property
+    def module(self) -> nn.Module:
+        return copy.deepcopy(self._module)
+
+    def groups(self, taps: int) -> Mapping[str, int]:
+        return {"pixels": 6}
+
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
+        classify = self._classify
+        return classify and (lambda x: classify(torch.from_numpy(x)).numpy())
+
+    def features(self, images: np.ndarray) -> Tensor:
+        with torch.no_grad():
+            return self._module(evaluation_view(torch.from_numpy(images), SEEN))
+
+
+def logits_of(model: nn.Module, images: np.ndarray) -> Tensor:
+    model.eval()
+    with torch.no_grad():
+        return model(evaluation_view(torch.from_numpy(images), SEEN))

@@ -1,0 +1,163 @@
+"""Where fine-tuning begins, and the line between there and where it ends."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, normalize
+
+from raystudy.adapt.finetune import FineTune
+from raystudy.adapt.heads import begin
+from raystudy.adapt.linear_probe import LinearProbe
+from raystudy.adapt.training import tune
+from raystudy.adapt.wise_ft import WiseFt
+from raystudy.kinds import Examples
+from raystudy.spec import Initialisation
+from raystudy.stages.extract import StoredEncoder
+from raystudy.store import Store
+
+from .finetuning import (
+    PROMPTS,
+    SEEN,
+    TINY,
+    Flat,
+    logits_of,
+    train_examples,
+    validation_examples,
+)
+
+
+@pytest.fixture(scope="module")
+def train() -> Examples:
+    return train_examples()
+
+
+@pytest.fixture(scope="module")
+def validation() -> Examples:
+    return validation_examples()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> StoredEncoder:
+    return StoredEncoder(Initialisation(architecture=TINY, seed=3), Store(tmp_path / "store"))
+
+
+def test_lp_ft_without_a_step_is_the_probe(
+    encoder: StoredEncoder, train: Examples, validation: Examples
+) -> None:
+    lp_ft = FineTune(head="probe", num_steps=0)
+    tuned = lp_ft.adapt(train, validation, encoder, PROMPTS, 0)
+
+    def seen(examples: Examples) -> Examples:
+        features = logits_of(encoder.frozen, examples.array)
+        return Examples(examples.ids, features.numpy(), examples.labels)
+
+    probe = LinearProbe().adapt(seen(train), seen(validation), encoder, PROMPTS, 0)
+    assert tuned
+    assert probe
+    expected = probe.predict(seen(validation).array)
+    np.testing.assert_allclose(tuned.predict(validation.array), expected, rtol=1e-4, atol=1e-4)
+    assert tuned.chosen["C"] == probe.chosen["C"]
+    assert tuned.num_tried == 1 + probe.num_tried
+    assert lp_ft.name == "lp-ft"
+
+
+def test_the_probe_that_heads_come_from_is_of_a_known_version() -> None:
+    assert LinearProbe.VERSION == 2, (
+        "heads of FineTune and WiseFt come from LinearProbe, whose version does not enter their "
+        "keys: if it gives other weights now, bump the VERSION of both, then update this line"
+    )
+
+
+def test_wise_ft_ends_at_both_models(
+    encoder: StoredEncoder, train: Examples, validation: Examples
+) -> None:
+    finetune = FineTune(head="probe", num_steps=10, learning_rates=(1e-2,))
+    start = finetune.model_copy(update={"num_steps": 0})
+    ends = {0.0: start, 1.0: finetune}
+    for alpha, same in ends.items():
+        wise = WiseFt(finetune=finetune, alphas=(alpha,))
+        mixture = wise.adapt(train, validation, encoder, PROMPTS, 0)
+        expected = same.adapt(train, validation, encoder, PROMPTS, 0)
+        assert mixture
+        assert expected
+        logits = expected.predict(validation.array)
+        assert np.array_equal(mixture.predict(validation.array), logits)
+        assert mixture.chosen["alpha"] == alpha
+    assert WiseFt().name == "wise-ft"
+
+
+def test_wise_ft_keeps_the_best_point_of_the_line(
+    encoder: StoredEncoder, train: Examples, validation: Examples
+) -> None:
+    """The line drawn by hand from the state dicts of its ends."""
+    finetune = FineTune(head="probe", num_steps=10, learning_rates=(1e-2,))
+    start = begin("probe", train, validation, encoder, PROMPTS, 0)
+    assert start
+    end = tune(finetune, start.model, train, validation, SEEN, 0).model
+    a, b = start.model.state_dict(), end.state_dict()
+    alphas, losses = (0.0, 0.25, 0.5, 0.75, 1.0), []
+    for alpha in alphas:
+        mixture = encoder.module
+        mixture = nn.Sequential(mixture, nn.Linear(16, 10))
+        mixture.load_state_dict({k: (1 - alpha) * a[k] + alpha * b[k] for k in a})
+        logits = logits_of(mixture, validation.array)
+        losses.append(float(cross_entropy(logits, torch.from_numpy(validation.labels))))
+    wise = WiseFt(finetune=finetune, alphas=alphas).adapt(train, validation, encoder, PROMPTS, 0)
+    assert wise
+    assert wise.chosen["alpha"] == alphas[int(np.argmin(losses))]
+    logits = torch.from_numpy(wise.predict(validation.array))
+    loss = float(cross_entropy(logits, torch.from_numpy(validation.labels)))
+    assert loss == pytest.approx(min(losses), abs=1e-5)
+    assert wise.num_tried == 1 + 4 + len(alphas)
+
+
+class TestHeadsByName:
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32))
+    linear = staticmethod(lambda x: x @ TestHeadsByName.weights + 2)
+    cosine = staticmethod(lambda x: 14.0 * normalize(x, dim=-1) @ TestHeadsByName.weights - 10)
+
+    @pytest.mark.parametrize("kind", ["linear", "cosine"])
+    def test_it_begins_where_zero_shot_ends(
+        self, kind: str, train: Examples, validation: Examples
+    ) -> None:
+        classify = getattr(self, kind)
+        encoder = Flat(classify)
+        spec = FineTune(head="zero-shot", num_steps=0)
+        tuned = spec.adapt(train, validation, encoder, PROMPTS, 0)
+        assert tuned
+        expected = classify(encoder.features(validation.array))
+        logits = torch.from_numpy(tuned.predict(validation.array))
+        assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4)
+        moved = spec.model_copy(update={"num_steps": 20, "learning_rates": (1e-2,)}).adapt(
+            train, validation, encoder, PROMPTS, 0
+        )
+        assert moved
+        assert moved.chosen["head"] == "zero-shot"
+        found = torch.from_numpy(moved.predict(train.array))
+        labels = torch.from_numpy(train.labels)
+        before = classify(encoder.features(train.array))
+        assert cross_entropy(found, labels) < 0.9 * cross_entropy(before, labels)
+
+    def test_a_backbone_without_names_is_left_out_or_probed(
+        self, train: Examples, validation: Examples
+    ) -> None:
+        encoder = Flat(None)
+        named = FineTune(head="zero-shot", num_steps=2)
+        assert named.adapt(train, validation, encoder, PROMPTS, 0) is None
+        wise = WiseFt(finetune=named)
+        assert wise.adapt(train, validation, encoder, PROMPTS, 0) is None
+        either = named.model_copy(update={"head": "zero-shot-or-probe"})
+        tuned = either.adapt(train, validation, encoder, PROMPTS, 0)
+        assert tuned
+        assert tuned.chosen["head"] == "probe"
+
+    def test_a_classifier_that_no_layer_computes_is_refused(
+        self, train: Examples, validation: Examples
+    ) -> None:
+        between = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 6)).astype(np.float32))
+        encoder = Flat(lambda x: self.cosine(x @ between))
+        with pytest.raises(ValueError, match="neither linear"):
+            FineTune(head="zero-shot").adapt(train, validation, encoder, PROMPTS, 0)
