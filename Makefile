@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A file's tests stay together: what its fixtures made serves them all.
+FAST := $(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test faults check lint ui clean
@@ -18,10 +20,11 @@ ui: $(READY) ## Serve the MLflow pages of the runs on this machine
 	$(BIN)/raystudy ui
 
 check: $(READY) lint ## Lint, types, floors, unit and property tests (minutes)
-	$(BIN)/pytest -m "not slow"
+	$(FAST)
 
 test: $(READY) lint ## All but `make faults`, with a real Ray cluster, MLflow server and browser
-	$(BIN)/pytest -m "not faults"
+	$(FAST)
+	$(BIN)/pytest -m "slow and not faults"
 
 faults: $(READY) ## Ten kills of workers, nodes and drivers, groups that shrink and grow (half an hour)
 	N_FAULTS=10 $(BIN)/pytest tests/cluster/test_faults.py tests/cluster/test_elastic.py

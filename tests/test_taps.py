@@ -2,13 +2,15 @@
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import timm
 import torch
 from numpy.typing import NDArray
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from raystudy.taps import Taps, pool
@@ -39,7 +41,7 @@ def small_vit(**args: object) -> nn.Module:
 def clip_vit(**args: object) -> nn.Module:
     sizes = {"image_size": 32, "patch_size": 8, "width": 24, "layers": 3, "heads": 2}
     torch.manual_seed(0)
-    tower = open_clip.transformer.VisionTransformer(
+    tower = VisionTransformer(
         **{"mlp_ratio": 4.0, "output_dim": 12, **sizes, **args}  # pyright: ignore[reportArgumentType]
     )
     return tower.eval()
@@ -47,8 +49,6 @@ def clip_vit(**args: object) -> nn.Module:
 
 def clip_resnet() -> nn.Module:
     torch.manual_seed(0)
-    from open_clip.modified_resnet import ModifiedResNet
-
     return ModifiedResNet([1, 2, 1, 1], output_dim=12, heads=4, image_size=32, width=8).eval()
 
 
@@ -200,7 +200,7 @@ def test_a_resnets_groups_are_its_own_maps() -> None:
     torch.testing.assert_close(found["after_root"], backbone.maxpool(maps[0]).mean((2, 3)))  # pyright: ignore
     torch.testing.assert_close(found["logits"], backbone(x))
     torch.testing.assert_close(found["logits"], backbone.fc(found["pre_logits"]))  # pyright: ignore
-    inner = backbone.layer3[0]  # pyright: ignore
+    inner: Any = backbone.layer3[0]  # pyright: ignore
     first = inner.act1(inner.bn1(inner.conv1(maps[2])))
     torch.testing.assert_close(found["block3_unit1_layer0"], first.mean((2, 3)))
 
@@ -209,6 +209,7 @@ def test_a_resnets_groups_are_its_own_maps() -> None:
 @torch.inference_mode()
 def test_a_vits_groups_add_up_to_its_stream(kind: str) -> None:
     """Means are linear: what attention and MLPs add to the input is the output before the norm."""
+    backbone: Any
     if kind == "timm":
         backbone = small_vit()
         backbone.norm = nn.Identity()
@@ -223,11 +224,13 @@ def test_a_vits_groups_add_up_to_its_stream(kind: str) -> None:
     torch.testing.assert_close(found["encoded_sequence"], total, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found["cls_embedded"], backbone(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found["pre_logits"], backbone(x), atol=1e-5, rtol=1e-5)
-    position = backbone.pos_embed[0] if kind == "timm" else backbone.positional_embedding  # pyright: ignore
+    position = backbone.pos_embed[0] if kind == "timm" else backbone.positional_embedding
     moved = found["position_embedded_input"] - found["root_output_with_cls"]
     torch.testing.assert_close(moved, position.mean(0).expand(2, -1), atol=1e-5, rtol=1e-5)
-    hidden = backbone.blocks[0].mlp if kind == "timm" else backbone.transformer.resblocks[0].mlp  # pyright: ignore
-    last = hidden.fc2 if kind == "timm" else hidden.c_proj  # pyright: ignore
+    hidden: Any = (
+        backbone.blocks[0].mlp if kind == "timm" else backbone.transformer.resblocks[0].mlp
+    )
+    last = hidden.fc2 if kind == "timm" else hidden.c_proj
     torch.testing.assert_close(
         last(found["encoder_0_mlp_1"]), found["encoder_0_mlp_2"], atol=1e-5, rtol=1e-5
     )
@@ -236,9 +239,7 @@ def test_a_vits_groups_add_up_to_its_stream(kind: str) -> None:
 def test_a_projected_trunk_of_open_clip_is_tapped() -> None:
     from open_clip.timm_model import TimmModel
 
-    args = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}
     tower = TimmModel("resnet18", embed_dim=6, image_size=32, proj="linear", pool="avg")
-    del args
     found = named(tower.eval(), views(2), 16)
     with torch.inference_mode():
         torch.testing.assert_close(found["projected"], tower(views(2)))
@@ -312,7 +313,7 @@ def test_hooks_are_gone_after_an_error(backbone: nn.Module) -> None:
         def forward(self, *_: object, **__: object) -> Tensor:
             raise OSError("broken")
 
-    if isinstance(backbone, open_clip.transformer.VisionTransformer):
+    if isinstance(backbone, VisionTransformer):
         backbone.transformer.resblocks[1].mlp.gelu = Broken()  # pyright: ignore
     elif hasattr(backbone, "blocks"):
         backbone.blocks[1].mlp.act = Broken()  # pyright: ignore

@@ -1,87 +1,78 @@
 """Linear probe: logistic regression on frozen features."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
-from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Floats
+from raystudy.adapt import logistic
+from raystudy.adapt.affine import Affine, choose, choosing, negative_log_likelihood
+from raystudy.adapt.span import Span, few_threads, spans
+from raystudy.kinds import Adapted, Encoder, Examples, Probe, Support
+
+Strength = Annotated[float, Field(gt=0)]
 
 
-class LinearProbe(Adaptation):
+class LinearProbe(Probe):
     """Multinomial logistic regression on features standardised by the training examples; the
-    strength of its L2 penalty is the one with the least validation loss among ``strengths``."""
+    strength of its L2 penalty is the one with the least validation loss among ``strengths``, the
+    strongest of those that agree.
 
-    inputs: ClassVar[Literal["features", "images"]] = "features"
-    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+    Each optimum is found exactly (``raystudy.adapt.logistic``), all strengths together, in the few
+    dimensions that a few-shot problem has. Classes without a training example
+    get logits of −1e4 and no say in the choice; if only one class has any, it is always predicted.
+
+    Costs: ``flops`` are those of the Gram matrix, its eigendecomposition, the products with the
+    rows that the solver took (without its preconditioner), and the scores of all strengths on
+    validation data; ``stored_bytes`` are weights and biases in single precision, the
+    standardisation folded in. Supports with the same training rows are solved once, and each is
+    charged in full.
+    """
+
+    VERSION: ClassVar[int] = 2
+    strengths: Annotated[tuple[Strength, ...], Field(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1)
     """scikit-learn's C: larger is weaker regularisation."""
-    max_iterations: int = 500
+    max_iterations: Annotated[int, Field(gt=0)] = 500
+    """Newton steps that the strengths may take (rarely more than twenty); FloatingPointError if
+    one wants more."""
 
     @property
     def name(self) -> str:
         return "linear-probe"
 
-    def adapt(
+    def adapt_all(
         self,
         train: Examples,
         validation: Examples,
+        supports: Sequence[Support],
         encoder: Encoder,
         prompts: Sequence[Sequence[str]],
-        seed: int,
-    ) -> Adapted:
-        from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
+    ) -> Sequence[Adapted]:
+        found: dict[int, Adapted] = {}
+        with few_threads(supports):
+            for span in spans(train, supports):
+                heads, flops = self._solve(span, len(prompts))
+                for i in span.members:
+                    held_out = choosing(validation, supports[i], span.classes_K)
+                    strength, head = choose(heads, held_out, negative_log_likelihood)
+                    scores = 2.0 * head.weights_DxK.size * len(heads) * len(held_out)
+                    cost = {"flops": flops + scores, "stored_bytes": head.stored_bytes}
+                    found[i] = Adapted(head, {"C": strength}, len(heads), cost)
+        return [found[i] for i in range(len(supports))]
 
-        standardise = _standardiser(train.inputs)
-        x = standardise(train.inputs)
-        # The L2 optimum lies in the span of the training rows: with fewer rows than features the
-        # problem is solved exactly in those few dimensions.
-        best_loss, best = np.inf, None
-        with threadpool_limits(1):  # small problems: threads cost ten times what they bring
-            basis_DxR = np.linalg.svd(x, full_matrices=False)[2].T
-            held_out = standardise(validation.inputs) @ basis_DxR
-            model: Any = LogisticRegression(max_iter=self.max_iterations, warm_start=True)
-            for strength in sorted(self.strengths):
-                model.set_params(C=strength).fit(x @ basis_DxR, train.labels)
-                head = (model.coef_.copy(), model.intercept_.copy(), model.classes_)
-                loss = _loss(_logits(held_out, *head, len(prompts)), validation.labels)
-                if loss < best_loss:
-                    best_loss, best = loss, (strength, head)
-        if best is None:
-            raise FloatingPointError("no strength gave a finite validation loss; check features")
-        strength, head = best
-
-        def predict(features: Floats) -> Floats:
-            return _logits(standardise(features) @ basis_DxR, *head, len(prompts)).astype(
-                np.float32
-            )
-
-        return Adapted(predict, {"C": strength}, num_tried=len(self.strengths))
-
-
-def _standardiser(features: Floats) -> Callable[[Floats], Floats]:
-    """Zero mean and unit deviation on ``features`` (N, D). A feature that hardly varies among a few
-    shots is scaled as if it varied a tenth as much as the others: it may be silent in the support
-    and loud elsewhere, and would drown the rest."""
-    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    floor = 0.1 * np.sqrt(np.mean(deviation**2)) + 1e-12
-    scale = np.maximum(deviation, floor)
-    return lambda x: (x.astype(np.float64) - mean) / scale
-
-
-def _logits(
-    x: Floats, coef: Floats, intercept: Floats, classes: Floats, num_classes: int
-) -> Floats:
-    """(N, D) → (N, C); a class without a training example gets −∞-like logits."""
-    scores = x @ coef.T + intercept
-    if len(classes) == 2:  # scikit-learn keeps one row for two classes
-        scores = np.concatenate([-scores / 2, scores / 2], axis=1)
-    logits = np.full((len(x), num_classes), -1e4)
-    logits[:, classes.astype(int)] = scores
-    return logits
-
-
-def _loss(logits: Floats, labels: np.ndarray) -> float:
-    top = logits.max(1, keepdims=True)
-    log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(1))
-    return float(np.mean(log_sum - logits[np.arange(len(labels)), labels]))
+    def _solve(self, span: Span, num_classes: int) -> tuple[list[tuple[float, Affine]], float]:
+        """A head for each strength, from strong to weak regularisation, and what they took."""
+        strengths = sorted(self.strengths)
+        (N, R), K = span.z_NxR.shape, len(span.classes_K)
+        x_NxR1 = np.concatenate([span.z_NxR, np.ones((N, 1))], axis=1)
+        optima = logistic.solve(x_NxR1, span.targets_N, K, strengths, self.max_iterations)
+        heads = [
+            (strength, span.unfold(weights[:-1], weights[-1], num_classes))
+            for strength, weights in zip(strengths, optima.weights_SxRxK, strict=True)
+        ]
+        products = 2.0 * N * (R + 1) * K * float(optima.num_products_S.sum())
+        unfolded = 2.0 * span.axes_DxR.size * K * len(strengths)
+        return heads, span.flops + products + unfolded

@@ -8,14 +8,20 @@ from raystudy.kinds import Adaptation, Adapted, Encoder, Examples
 
 class ZeroShot(Adaptation):
     """No labelled example is used. Classes are matched by *name*, never by position: a caption
-    model reads the prompts, a classifier needs every class among those it was trained on."""
+    model reads the prompts, a classifier needs every class among those it was trained on.
+
+    What it costs is not known here: the head is the backbone's.
+    """
 
     inputs: ClassVar[Literal["features", "images"]] = "features"
     uses_shots: ClassVar[bool] = False
+    prompts: Literal["all", "name"] = "all"
+    """What a caption model is shown for each class: the class's name and the task's sentences about
+    it, averaged (Radford et al. 2021, arXiv 2103.00020, §3.1.4), or its name alone."""
 
     @property
     def name(self) -> str:
-        return "zero-shot"
+        return "zero-shot" if self.prompts == "all" else "zero-shot-by-name"
 
     def adapt(
         self,
@@ -25,5 +31,6 @@ class ZeroShot(Adaptation):
         prompts: Sequence[Sequence[str]],
         seed: int,
     ) -> Adapted | None:
-        classify = encoder.zero_shot(prompts)
+        shown = prompts if self.prompts == "all" else [(name,) for name, *_ in prompts]
+        classify = encoder.zero_shot(shown)
         return Adapted(classify, {}) if classify else None

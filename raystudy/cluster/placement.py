@@ -43,10 +43,11 @@ class Placement:
         gpus = {"GPU": 1.0} if self.use_gpu else {}
         return {"CPU": self.threads_per_worker - SPARED_CPUS} | gpus
 
-    def per_trial(self, cores: int) -> dict[str, float]:
-        """The resources of one trial of the grid on a cluster of so many cores."""
+    def per_trial(self, cores: int, training: bool) -> dict[str, float]:
+        """The resources of one trial of the grid on a cluster of so many cores. While others train
+        it takes what these leave (see ``SPARED_CPUS``), so that no worker group waits for it."""
         gpus = {"GPU": self.gpus_per_trial} if self.use_gpu else {}
-        return {"CPU": min(self.threads_per_worker, cores)} | gpus
+        return {"CPU": LOADER_CPUS if training else min(self.threads_per_worker, cores)} | gpus
 
 
 def parse_workers(text: str) -> int | Range:

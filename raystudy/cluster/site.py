@@ -5,8 +5,10 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, Self
 
 import ray
@@ -17,7 +19,7 @@ from raystudy.cluster.board import Board
 from raystudy.cluster.lane import Lane, lanes
 from raystudy.cluster.placement import Placement, check_room, slots
 from raystudy.cluster.train import reason_of, train_lane
-from raystudy.cluster.tune import adapt_units
+from raystudy.cluster.tune import adapt_units, is_ready
 from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
 from raystudy.spec import Pretraining, Trunk
@@ -110,16 +112,30 @@ class RaySite(Site):
         yield from self._watch(training, grid, keys, {u.key: u for u in units})
 
     def _adapt(self, units: Sequence[Unit]) -> None:
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        adapt_units(
-            list(units),
-            self.store.url,
-            self._board,
-            self._scratch,
-            concurrency=max(1, cores),
-            threads=self.placement.threads_per_worker,
-            resources=self.placement.per_trial(cores),
-        )
+        """The grid, in as many goes as it takes: between two, whatever its actors held is free for
+        worker groups that start."""
+        for go in count():
+            training: bool = ray.get(self._board.training.remote())
+            ended: set[str] = ray.get(self._board.ended.remote())
+            units = [u for u in units if u.key not in ended]
+            there = self.store.done_keys(Pretraining.room)
+            if any(is_ready(u, there) for u in units):
+                cores = int(ray.cluster_resources().get("CPU", 1))
+                adapt_units(
+                    units,
+                    self.store.url,
+                    self._board,
+                    self._scratch,
+                    name=f"adapt-{go}",
+                    training=training,
+                    concurrency=max(1, cores // 2 if training else cores),
+                    threads=self.placement.threads_per_worker,
+                    resources=self.placement.per_trial(cores, training),
+                )
+            elif not training or not units:
+                return
+            else:
+                time.sleep(1)
 
     def check(self, specs: Sequence[Pretraining]) -> None:
         """Refuse at once what can never be placed. Raises ValueError."""

@@ -5,6 +5,8 @@ to say. Trials reuse their actors, because a fresh process costs more than most 
 """
 
 import logging
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 MAX_FAILURES = 2
 """Workers that a unit may lose (to preemption, say) before it counts as failed."""
+PATIENCE_S = 8.0
+"""For the next backbone, before idle actors are given up: Tune keeps what they hold, and a worker
+group that starts may need it."""
 
 
 class Trial(tune.Trainable):
@@ -55,30 +60,37 @@ class Trial(tune.Trainable):
 
 
 class AsBackbonesCome(Searcher):
-    """Suggests each unit once its backbone is there, in the order given otherwise."""
+    """Suggests each unit once its backbone is there, in the order given otherwise, until none has
+    come for a while, or until nothing trains any more: then the whole cluster is the grid's."""
 
-    def __init__(self, units: list[Unit], store_url: str, board: Any) -> None:
+    def __init__(
+        self, units: Sequence[Unit], store_url: str, board: Any, *, training: bool
+    ) -> None:
         super().__init__(metric="done", mode="max")
+        self._training = training
         self._units, self._store, self._board = units, Store(store_url), board
         self._waiting = list(range(len(units)))
+        self._last = time.monotonic()
 
     def suggest(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
-        # In this order: a backbone that comes between the two questions is not given up.
-        training: bool = ray.get(self._board.training.remote())
+        if self._training and not ray.get(self._board.training.remote()):
+            return Searcher.FINISHED
         there = self._store.done_keys(Pretraining.room)
         for i in self._waiting:
-            backbone = self._units[i].backbone
-            if not isinstance(backbone, Pretraining) or backbone.key in there:
+            if is_ready(self._units[i], there):
                 self._waiting.remove(i)
+                self._last = time.monotonic()
                 return {"unit": i}
-        return None if training and self._waiting else Searcher.FINISHED
+        patient = time.monotonic() - self._last < PATIENCE_S
+        return None if self._training and self._waiting and patient else Searcher.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """What came of it is in the ledger."""
+        """What came of it is in the ledger. Those who are not idle are waited for."""
+        self._last = time.monotonic()
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: another driver asks the store."""
@@ -87,17 +99,26 @@ class AsBackbonesCome(Searcher):
         """See ``save``."""
 
 
+def is_ready(unit: Unit, there: set[str]) -> bool:
+    """``there`` are the keys of pre-trainings that are done."""
+    return not isinstance(unit.backbone, Pretraining) or unit.backbone.key in there
+
+
 def adapt_units(
-    units: list[Unit],
+    units: Sequence[Unit],
     store_url: str,
     board: Any,
     scratch: str,
     *,
+    name: str,
+    training: bool,
     concurrency: int,
     threads: int,
     resources: dict[str, float],
 ) -> None:
-    """Run every unit as a trial; their ends are pinned to ``board``."""
+    """Run those units as trials whose backbones are there or come soon (``AsBackbonesCome``); their
+    ends are pinned to ``board``. ``training`` says whether more may come."""
+    units = list(units)
     trainable = tune.with_resources(
         tune.with_parameters(Trial, units=units, store_url=store_url, threads=threads), resources
     )
@@ -105,13 +126,13 @@ def adapt_units(
         trainable,
         param_space={"unit": -1},
         tune_config=TuneConfig(
-            search_alg=AsBackbonesCome(units, store_url, board),
+            search_alg=AsBackbonesCome(units, store_url, board, training=training),
             num_samples=len(units),
             reuse_actors=True,
             max_concurrent_trials=concurrency,
         ),
         run_config=RunConfig(
-            name="adapt",
+            name=name,
             storage_path=scratch,
             verbose=0,
             callbacks=[_Pin(board, units)],

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from raystudy.kinds import Claim, Law
 from raystudy.laws.power import OffsetPower
-from raystudy.report import curves, figures, tables
+from raystudy.report import affinity, curves, figures, tables
 from raystudy.report.figures import Drawn
 from raystudy.report.style import inlined, pdf, svg
 from raystudy.report.summary import best_arm, summary
@@ -60,9 +60,11 @@ def write_report(
     found = views(study, records)
     law = study.law or OffsetPower()
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [
+    across = _across(study, records)
+    parts = across + [
         _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
         for view in found
+        if not across or view.compares
     ]
     claims = [_judged(claim, records) for claim in study.claims]
     pl.DataFrame(claims, schema=CLAIM_COLUMNS).write_csv(folder / "claims.csv")
@@ -88,6 +90,23 @@ def write_report(
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _across(study: Study, records: pl.DataFrame) -> list[Part]:
+    """What only several tasks side by side can show."""
+    found = affinity.suites(study, records)
+    return [
+        Part(
+            f"{suite.name}-" if len(found) > 1 else "",
+            suite.title,
+            affinity.affinity_sentences(suite),
+            [
+                ("figure", affinity.affinity_figure(suite)),
+                ("table", affinity.affinity_table(suite)),
+            ],
+        )
+        for suite in found
+    ]
 
 
 def _part(view: View, law: Law, prefix: str) -> Part:

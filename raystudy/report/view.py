@@ -64,6 +64,13 @@ class View:
         shared = arms.group_by("size").agg(pl.col("source").n_unique())
         return shared.sort("source", "size")["size"][-1] if len(shared) else 0
 
+    @property
+    def compares(self) -> bool:
+        """Whether there is more than one arm to look at, shots included."""
+        trained = self.records.filter(pl.col("method") != BASELINE, pl.col("shots") != "0")
+        arms = trained.select("method", "source", "size", "noise", "shots")
+        return arms.n_unique() > 1
+
     def test(self, **axes: str | int) -> pl.DataFrame:
         """The rows of the plain test split whose columns equal ``axes``."""
         return self.records.filter(split="test", **axes)

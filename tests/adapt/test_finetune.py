@@ -191,15 +191,15 @@ def test_the_weights_of_the_best_look_are_kept(
 def test_it_stops_when_patience_ends_and_pays_for_no_more(
     encoder: StoredEncoder, train: Examples, mislabelled: Examples
 ) -> None:
-    late = FineTune(num_steps=10, batch_size=16, learning_rates=(0.02,), evaluate_every=2)
+    late = FineTune(num_steps=20, batch_size=16, learning_rates=(0.02,), evaluate_every=2)
     soon = late.model_copy(update={"patience": 1})
     whole = late.adapt(train, mislabelled, encoder, PROMPTS, 7)
     short = soon.adapt(train, mislabelled, encoder, PROMPTS, 7)
     assert whole
     assert short
     best = int(short.chosen["step"])
-    assert short.cost["flops"] / whole.cost["flops"] == pytest.approx((best + 2) / 10)
-    assert best < 8
+    assert short.cost["flops"] / whole.cost["flops"] == pytest.approx((best + 2) / 20)
+    assert best < 18, "it should end before the last step, or nothing is tested"
     assert short.cost["stored_bytes"] == whole.cost["stored_bytes"]
 
 
@@ -220,6 +220,7 @@ def test_nothing_but_validation_examples_is_looked_at(
     assert all(np.array_equal(images, validation.array) for images in seen)
 
 
+@pytest.mark.slow
 def test_the_rate_with_the_least_validation_loss_wins(
     encoder: StoredEncoder, train: Examples, validation: Examples
 ) -> None:

@@ -18,7 +18,7 @@ from raystudy.failures import failures
 from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Probe, Support
 from raystudy.ledger import Ledger
 from raystudy.seal import SealError
-from raystudy.spec import Architecture, Cell, Initialisation
+from raystudy.spec import Architecture, Cell, Initialisation, Preprocessing
 from raystudy.stages import evaluate
 from raystudy.stages.adapt import CellsFailedError, adapt, units
 from raystudy.stages.extract import StoredEncoder
@@ -26,6 +26,11 @@ from raystudy.store import Store
 from raystudy.tasks.digits import Digits
 
 PACKAGE = Path(raystudy.__file__).parent
+TINY = Architecture(
+    name="resnet18",
+    args={"layers": [1] * 4, "channels": [8] * 4},
+    preprocessing=Preprocessing(image_size=16),
+)
 
 
 def mentions(file: Path, name: str) -> bool:
@@ -146,10 +151,9 @@ class Twin(Probe):
 
 def test_no_adaptation_breaks_in(store: Store) -> None:
     """Every way in fails its cell, and no other; the store says why."""
-    tiny = Architecture(name="resnet18", args={"layers": [1] * 4, "channels": [8] * 4})
     ways = ("task", "evaluate", "seal", "thread", "kept")
     bad = [*(Burglar(way=way) for way in ways), Twin()]
-    backbone = Initialisation(architecture=tiny)
+    backbone = Initialisation(architecture=TINY)
     cells = [
         Cell(backbone=backbone, task=Digits(), adaptation=a, shots=s)
         for a in (*bad, NearestClassMean())
@@ -166,9 +170,8 @@ def test_no_adaptation_breaks_in(store: Store) -> None:
 
 
 def test_selection_on_test_is_refused_to_cells_that_do_not_say_so(store: Store) -> None:
-    tiny = Architecture(name="resnet18", args={"layers": [1] * 4, "channels": [8] * 4})
     honest = Cell(
-        backbone=Initialisation(architecture=tiny),
+        backbone=Initialisation(architecture=TINY),
         task=Digits(),
         adaptation=LinearProbe(),
         shots=1,

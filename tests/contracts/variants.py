@@ -88,6 +88,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         "method": "supervised",
         "source": "latin",
     },
+    "Head2ToeGainsWhereAffinityIsLow": {"tasks": tuple("abcd"), "method": "supervised"},
+    "Head2ToeMatchesFineTuning": {"tasks": ("digits",), "method": "supervised"},
 }
 
 

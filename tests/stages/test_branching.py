@@ -58,6 +58,7 @@ def drive(study: Study, store: Store) -> Counting:
     return watcher
 
 
+@pytest.mark.slow
 def test_sizes_share_trunks_and_later_ones_go_on_from_the_longest(
     study: Study, store: Store
 ) -> None:
@@ -80,6 +81,7 @@ def test_sizes_share_trunks_and_later_ones_go_on_from_the_longest(
     assert Ledger(store).cells() == {c.key for c in four.cells()}
 
 
+@pytest.mark.slow
 def test_trunks_change_no_number(study: Study, store: Store, tmp_path: Path) -> None:
     """Sizes that train each in a study of its own, sharing nothing, give the same ledger."""
     drive(branched(study, (64, 256)), store)

@@ -24,6 +24,9 @@ from raystudy.tasks.digits import Digits
 from raystudy.tracking import default_uri
 
 
+pytestmark = pytest.mark.slow  # whole studies
+
+
 class Silent:
     def __init__(self) -> None:
         self.errors: list[str] = []
