@@ -11,7 +11,7 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from raystudy.spec import Study
+from raystudy.spec import STUDY_FILE, Study
 
 
 class ExperimentError(ValueError):
@@ -91,7 +91,7 @@ def load(path: str | Path) -> Experiment:
     path = Path(path)
     if not path.is_file():
         raise ExperimentError(f"{path}: no such file; name an experiment, e.g. experiments/*.py")
-    name = f"raystudy_experiment_{path.stem}"
+    name = f"{STUDY_FILE}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ExperimentError(f"{path}: not a Python file")

@@ -14,6 +14,8 @@ from raystudy.hub.name import parse
 from raystudy.key import digest
 from raystudy.kinds import Adaptation, Claim, Law, Method, Noise, Source, Spec, Task
 
+STUDY_FILE = "raystudy_experiment_"
+"""How names of modules begin that are study files: what they define no other process can import."""
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 FULL: Literal["full"] = "full"

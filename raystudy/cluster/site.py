@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from raystudy.cluster.train import reason_of, train_lane
 from raystudy.cluster.tune import adapt_units, is_ready
 from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
-from raystudy.spec import Pretraining, Trunk
+from raystudy.spec import STUDY_FILE, Pretraining, Trunk
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
 from raystudy.stages.index import check_faults, index
@@ -73,6 +74,9 @@ class RaySite(Site):
                 "env_vars": MALLOC | {"OMP_NUM_THREADS": str(self.placement.threads_per_worker)}
             },
         )
+        for name, module in sys.modules.items():
+            if name.startswith(STUDY_FILE):  # a user's own variants travel with the specs
+                ray.cloudpickle.register_pickle_by_value(module)
         self._scratch = tempfile.mkdtemp(prefix="raystudy-ray-")
         # Beside the driver: what is pinned must not be lost with a node of workers.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

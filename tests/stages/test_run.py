@@ -23,7 +23,6 @@ from raystudy.store import Store
 from raystudy.tasks.digits import Digits
 from raystudy.tracking import default_uri
 
-
 pytestmark = pytest.mark.slow  # whole studies
 
 
