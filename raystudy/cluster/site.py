@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Self
 
 import ray
+from ray import cloudpickle
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -74,9 +75,9 @@ class RaySite(Site):
                 "env_vars": MALLOC | {"OMP_NUM_THREADS": str(self.placement.threads_per_worker)}
             },
         )
-        for name, module in sys.modules.items():
+        for name, module in list(sys.modules.items()):
             if name.startswith(STUDY_FILE):  # a user's own variants travel with the specs
-                ray.cloudpickle.register_pickle_by_value(module)
+                cloudpickle.register_pickle_by_value(module)
         self._scratch = tempfile.mkdtemp(prefix="raystudy-ray-")
         # Beside the driver: what is pinned must not be lost with a node of workers.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
