@@ -90,13 +90,15 @@ def test_the_stream_is_the_order(
 
 
 def test_a_plan_of_a_million_parcels_takes_no_more_room_than_one_of_ten(
-    ray_here: None, study: Study, store: Store
+    ray_here: None, study: Study, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psutil
     import ray
 
+    from raystudy.cluster import stream as streams
     from raystudy.cluster.stream import execution_options, parcel_of, steps_per_parcel, stream
 
+    monkeypatch.setattr(streams, "MAX_PARCEL_IMAGES", 16 * 8)
     (spec, *_) = (b for b in study.grids[0].backbones() if isinstance(b, Pretraining))
     budget = Budget(samples=16 * 16 * 500_000, batch_size=16, chunk_size=8)
     spec = spec.model_copy(update={"budget": budget})
