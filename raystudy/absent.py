@@ -1,18 +1,21 @@
 """Plans without data: what a study would cost is known before its data sets are.
 
-A data set on disk has no identity before it is indexed, a task on disk none before it is there. In
-a plan, and nowhere else, ``NotHere`` and ``TaskNotHere`` stand in for them: other classes, which no
-stage can read and whose keys are no result's key.
+A data set on disk has no identity before it is indexed, a task on disk or a published backbone none
+before its files are there. In a plan, and nowhere else, ``NotHere``, ``TaskNotHere`` and
+``PublishedNotHere`` stand in for them: other classes, which no stage can read and whose keys are no
+result's key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from raystudy.key import digest
 from raystudy.kinds import Examples, OnDisk, Size, Source, Task, TaskOnDisk
-from raystudy.spec import Grid, Study
+from raystudy.spec import Grid, Published, Study
 
 
 class NotHere(Source):
@@ -79,12 +82,32 @@ class TaskNotHere(Task):
         return FileNotFoundError(f"{self.of}.path={self.place}: {self.title} is not there")
 
 
-Absent = NotHere | TaskNotHere
+class PublishedNotHere(Published):
+    """A published backbone whose weights, or whose description, are not on this machine."""
+
+    @cached_property
+    def content(self) -> str:
+        return digest(["not here", self.model])
+
+    @property
+    def name(self) -> str:
+        return self.model
+
+    @property
+    def of(self) -> str:
+        return Published.__name__
+
+    @property
+    def place(self) -> str:
+        return self.weights or "the cache of its hub, or a file given as Published.weights"
+
+
+Absent = NotHere | TaskNotHere | PublishedNotHere
 
 
 def expected(study: Study) -> tuple[Study, list[Absent]]:
-    """``study`` with a stand-in for each data set without a manifest and each task without data,
-    and those stand-ins.
+    """``study`` with a stand-in for each data set without a manifest, each task without data and
+    each backbone without weights, and those stand-ins.
 
     The study itself comes back where all its data is there. What a stand-in takes part in counts
     as missing: whether a store has it cannot be known without the data.
@@ -98,6 +121,7 @@ def expected(study: Study) -> tuple[Study, list[Absent]]:
 
 def _grid(grid: Grid, absent: dict[str, Absent]) -> Grid:
     found: dict[str, Any] = {"tasks": [_task(task, absent) for task in grid.tasks]}
+    found["published"] = [_published(backbone, absent) for backbone in grid.published]
     if grid.methods:  # otherwise it pre-trains nothing
         found["sources"] = [_source(source, absent) for source in grid.sources]
     return grid.model_copy(update=found)
@@ -116,6 +140,17 @@ def _task(task: Task, absent: dict[str, Absent]) -> Task:
     )
     absent.setdefault(there.key, there)
     return there
+
+
+def _published(backbone: Published, absent: dict[str, Absent]) -> Published:
+    try:
+        assert backbone.content
+        return backbone
+    except FileNotFoundError:
+        fields = {name: getattr(backbone, name) for name in Published.model_fields}
+        there = PublishedNotHere(**fields)
+        absent.setdefault(there.key, there)
+        return there
 
 
 def _source(source: Source, absent: dict[str, Absent]) -> Source:

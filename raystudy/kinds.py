@@ -366,10 +366,13 @@ class Method(Spec, ABC):
         parts: nn.ModuleDict,
         source_classes: Sequence[str],
         prompts: Sequence[Sequence[str]],
-    ) -> Callable[[Tensor], Tensor] | None:
+    ) -> nn.Module | None:
         """Features (N, D) → logits (N, C) for a task's classes, matched by name; None if it
         cannot. ``prompts`` holds, for each class, its name and then sentences about it."""
         return None
+
+
+Group = Literal["natural", "specialised", "structured"]
 
 
 @dataclass(frozen=True)
@@ -389,10 +392,18 @@ class Task(Spec, ABC):
     shifts: ClassVar[tuple[str, ...]] = ()
     metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "accuracy"
     """By which it is judged where it was published."""
+    in_distribution: ClassVar[Literal["test", "validation"]] = "test"
+    """The split that is of the distribution that it is learnt from; the test split and its shifts
+    are out of it otherwise."""
 
     @property
     @abstractmethod
     def name(self) -> str: ...
+
+    @property
+    def group(self) -> Group | None:
+        """Its kind in the division of VTAB (Zhai et al. 2019, arXiv 1910.04867)."""
+        return None
 
     @property
     @abstractmethod
@@ -430,6 +441,15 @@ class Task(Spec, ABC):
     def prompts(self) -> Sequence[Sequence[str]]:
         """For each class its name, then sentences a caption might hold."""
         return [(name,) for name in self.class_names]
+
+    def domain_of(self, id: str) -> str:
+        """The domain that a training or validation example is from, where there are several."""
+        return ""
+
+    def classes_of(self, shift: str) -> Sequence[Sequence[int]] | None:
+        """Where a shift has other classes: for each of them the classes of the task that stand for
+        it, of which the highest logit counts. None where it has the task's own."""
+        return None
 
 
 class TaskOnDisk(Task):
@@ -482,8 +502,9 @@ class Encoder(ABC):
         pooled to about ``taps`` features (``Adaptation.taps``)."""
 
     @abstractmethod
-    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
-        """Features (N, D) → logits (N, C), or None where the backbone knows no names."""
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> nn.Module | None:
+        """Features (N, D) → logits (N, C), in evaluation mode on the CPU, or None where the
+        backbone knows no names. It may share weights with what it came from."""
 
 
 @dataclass(frozen=True)
@@ -514,6 +535,11 @@ class Adaptation(Spec, ABC):
         """Features of every layer, pooled to about this many of each and concatenated; None: those
         of the last layer."""
         return None
+
+    @property
+    def num_configurations(self) -> int:
+        """Settings among which it chooses by validation: as many for every arm of a study."""
+        return 1
 
     @abstractmethod
     def adapt(
@@ -555,6 +581,14 @@ class Probe(Adaptation):
         return self.adapt_all(train, validation, [whole], encoder, prompts)[0]
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Predictions of one split: logits (N, C) and labels (N,)."""
+
+    logits: Floats
+    labels: Integers
+
+
 class Metric(Spec, ABC):
     """A number computed from stored predictions alone."""
 
@@ -568,6 +602,11 @@ class Metric(Spec, ABC):
     @abstractmethod
     def compute(self, logits: Floats, labels: Integers) -> float:
         """``logits`` (N, C), ``labels`` (N,)."""
+
+    def judge(self, split: str, scored: Mapping[str, Scored]) -> float | None:
+        """Of one split of a cell, which may be seen beside its others: ``scored`` has all that the
+        cell predicted, ``validation`` and ``test`` among them. None where it says nothing."""
+        return self.compute(scored[split].logits, scored[split].labels)
 
 
 class Law(Spec, ABC):

@@ -106,6 +106,7 @@ def check(cells: Iterable[Cell]) -> None:
     largest: dict[str, int] = {}
     looks: dict[tuple[Any, ...], Cell] = {}
     asked: set[tuple[str, int]] = set()
+    tuned: dict[tuple[str, str], Cell] = {}
     pretrainings: dict[str, Pretraining] = {}
     for cell in cells:
         if isinstance(cell.backbone, Pretraining):
@@ -125,6 +126,7 @@ def check(cells: Iterable[Cell]) -> None:
                 f"two cells of {cell.adaptation.name} on {cell.task.name} look the same in every "
                 f"table but differ in {fields}; ask for them in two studies"
             )
+        _as_often_tuned(tuned.setdefault((cell.task.name, cell.adaptation.name), cell), cell)
     for part in (*sources.values(), *methods.values(), *noises.values(), *tasks.values()):
         part.check()
     for key, size in largest.items():
@@ -143,6 +145,20 @@ def check(cells: Iterable[Cell]) -> None:
                 f'{min(counts)} training examples; ask for at most that, or for "full"'
             )
     _warn_of_warmup(pretrainings.values())
+
+
+def _as_often_tuned(one: Cell, other: Cell) -> None:
+    """What is tuned more looks better, whatever it is."""
+    numbers = [cell.adaptation.num_configurations for cell in (one, other)]
+    if numbers[0] != numbers[1]:
+        arms = [
+            f"{c.backbone.axes()['method']} {c.backbone.axes()['source']}" for c in (one, other)
+        ]
+        raise ValueError(
+            f"{one.adaptation.name} on {one.task.name} chooses among {numbers[0]} configurations "
+            f"for {arms[0]} and among {numbers[1]} for {arms[1]}; give every arm as many, or "
+            "ask in two studies"
+        )
 
 
 def _warn_of_warmup(pretrainings: Iterable[Pretraining]) -> None:

@@ -78,6 +78,10 @@ class FineTune(Adaptation):
     def name(self) -> str:
         return NAMES[self.head]
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.learning_rates)
+
     def steps_for(self, num_train: int) -> int:
         """Optimiser steps at each learning rate, for so many training examples."""
         if self.epochs is None:

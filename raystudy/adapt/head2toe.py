@@ -68,6 +68,10 @@ class Head2Toe(Probe):
     def taps(self) -> int:
         return self.taps_size
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.choices())
+
     def adapt_all(
         self,
         train: Examples,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import nn
 
 from raystudy.adapt.affine import MISSING, Affine
 from raystudy.adapt.finetune import Head
 from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.backbone import num_features
-from raystudy.kinds import Encoder, Examples, Floats
+from raystudy.kinds import Encoder, Examples
 from raystudy.views import device, embed
 
 
@@ -29,13 +28,6 @@ class Beginning:
     num_tried: int = 0
 
 
-class Cosine(nn.Linear):
-    """A linear layer on features of length one: CLIP's classifier."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(normalize(input, dim=-1))
-
-
 def begin(
     head: Head,
     train: Examples,
@@ -44,10 +36,7 @@ def begin(
     prompts: Sequence[Sequence[str]],
     seed: int,
 ) -> Beginning | None:
-    """None where a zero-shot head is asked for and the backbone knows no names.
-
-    Raises ValueError if its zero-shot classifier is neither linear nor a cosine.
-    """
+    """None where a zero-shot head is asked for and the backbone knows no names."""
     backbone = encoder.module.eval().to(device())
 
     def seen(examples: Examples) -> Examples:
@@ -58,7 +47,7 @@ def begin(
         return Beginning(nn.Sequential(backbone, layer).cpu())
     named = encoder.zero_shot(prompts) if head != "probe" else None
     if named is not None:
-        layer = as_module(named, seen(train).array)
+        layer = copy.deepcopy(named)  # what it shares with the backbone stays as it is
         return Beginning(nn.Sequential(backbone, layer).cpu(), {"head": "zero-shot"})
     if head == "zero-shot":
         return None
@@ -67,31 +56,6 @@ def begin(
     assert isinstance(probe.predict, Affine)
     model = nn.Sequential(backbone, _affine(probe.predict)).cpu()
     return Beginning(model, {"head": "probe"} | dict(probe.chosen), probe.num_tried)
-
-
-def as_module(classify: Callable[[Floats], Floats], features: Floats) -> nn.Linear:
-    """A layer that computes what ``classify`` does, and can be trained: its weights are what it
-    answers to unit vectors. ``features`` (N, D) are those on which the two must agree.
-
-    Raises ValueError if it is neither linear nor a cosine.
-    """
-    D = features.shape[1]
-    bias_C = classify(np.zeros((1, D), np.float32))[0]
-    weight_CxD = (classify(np.eye(D, dtype=np.float32)) - bias_C).T
-    expected_NxC = torch.from_numpy(np.ascontiguousarray(classify(features), np.float32))
-    for kind in (nn.Linear, Cosine):
-        layer = _zeros(D, len(bias_C), kind)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight_CxD)))
-            layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias_C)))
-            found_NxC = layer(torch.from_numpy(np.ascontiguousarray(features, np.float32)))
-        slack = 1e-3 * float(expected_NxC.std() + 1e-3)
-        if torch.allclose(found_NxC, expected_NxC, rtol=1e-3, atol=slack):
-            return layer
-    raise ValueError(
-        "fine-tuning cannot begin from this classifier, which is neither linear in the features "
-        "nor a cosine to them (a projection lies in between?); begin with FineTune.head='probe'"
-    )
 
 
 def _affine(head: Affine) -> nn.Linear:
@@ -103,8 +67,8 @@ def _affine(head: Affine) -> nn.Linear:
     return layer
 
 
-def _zeros(num_features: int, num_classes: int, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
-    layer: Any = nn.utils.skip_init(kind, num_features, num_classes)  # nothing is drawn
+def _zeros(num_features: int, num_classes: int) -> nn.Linear:
+    layer: Any = nn.utils.skip_init(nn.Linear, num_features, num_classes)  # nothing is drawn
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

@@ -39,6 +39,10 @@ class KNearest(Probe):
     def name(self) -> str:
         return "k-nearest"
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.neighbours)
+
     def adapt_all(
         self,
         train: Examples,

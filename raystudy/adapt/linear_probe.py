@@ -43,6 +43,10 @@ class LinearProbe(Probe):
     def name(self) -> str:
         return "linear-probe"
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.strengths)
+
     def adapt_all(
         self,
         train: Examples,

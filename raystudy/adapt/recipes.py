@@ -28,7 +28,7 @@ SIMCLR_FINE_TUNE = CLIP_FINE_TUNE.model_copy(update={"head": "zeros"})
 SIMCLR_LP_FT = CLIP_FINE_TUNE.model_copy(update={"head": "probe"})
 
 CLIP_VIT_FINE_TUNE = CLIP_FINE_TUNE.model_copy(
-    update={"learning_rates": (3e-6, 1e-5, 3e-5)}  # the ends are the paper's
+    update={"learning_rates": (3e-6, 6e-6, 1.5e-5, 3e-5)}  # the ends are the paper's
 )
 CLIP_WISE_FT = WiseFt(finetune=CLIP_FINE_TUNE)
 """The sweep over α that the paper's code offers and its tables leave out."""

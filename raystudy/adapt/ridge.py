@@ -35,6 +35,10 @@ class Ridge(Probe):
     def name(self) -> str:
         return "ridge"
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.penalties)
+
     def adapt_all(
         self,
         train: Examples,

@@ -30,6 +30,10 @@ class WiseFt(Adaptation):
     def name(self) -> str:
         return "wise-ft"
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.finetune.learning_rates) * len(self.alphas)
+
     def adapt(
         self,
         train: Examples,

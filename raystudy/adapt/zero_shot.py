@@ -1,9 +1,17 @@
 """Zero-shot: the backbone's own head, read by class name."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from __future__ import annotations
 
-from raystudy.kinds import Adaptation, Adapted, Encoder, Examples
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from raystudy.kinds import Adaptation, Adapted, Encoder, Examples, Floats
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class ZeroShot(Adaptation):
@@ -32,5 +40,12 @@ class ZeroShot(Adaptation):
         seed: int,
     ) -> Adapted | None:
         shown = prompts if self.prompts == "all" else [(name,) for name, *_ in prompts]
-        classify = encoder.zero_shot(shown)
-        return Adapted(classify, {}) if classify else None
+        classifier = encoder.zero_shot(shown)
+        return None if classifier is None else Adapted(partial(_logits, classifier), {})
+
+
+def _logits(classifier: nn.Module, features: Floats) -> Floats:
+    import torch
+
+    with torch.inference_mode():
+        return classifier(torch.from_numpy(np.array(features))).numpy()

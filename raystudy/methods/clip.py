@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -126,19 +126,19 @@ class CLIP(Method):
         parts: nn.ModuleDict,
         source_classes: Sequence[str],
         prompts: Sequence[Sequence[str]],
-    ) -> Callable[[Tensor], Tensor] | None:
+    ) -> nn.Module | None:
         """Cosine to each class's mean prompt, scaled as in training. SigLIP's bias, the same for
         every class, is left out."""
         import torch
+        from torch import nn
         from torch.nn.functional import normalize
 
-        with torch.inference_mode():
+        from raystudy.classifier import Cosine
+
+        with torch.no_grad():
             means = [normalize(self._encode(parts, p)).mean(0) for p in prompts]
-            classes_CxE = normalize(torch.stack(means))
-            scale = self._scale(parts)
-        return lambda features: (
-            scale * normalize(parts["image_projection"](features)) @ classes_CxE.T
-        )
+            cosine = Cosine(normalize(torch.stack(means)), self._scale(parts))
+        return nn.Sequential(parts["image_projection"], cosine)
 
     def _text_tower(self) -> tuple[int, nn.Module]:
         """The width of the shared space, and tokens (N, L) → (N, E)."""

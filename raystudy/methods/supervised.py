@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -82,7 +82,7 @@ class Supervised(Method):
         parts: nn.ModuleDict,
         source_classes: Sequence[str],
         prompts: Sequence[Sequence[str]],
-    ) -> Callable[[Tensor], Tensor] | None:
+    ) -> nn.Module | None:
         """The rows of the classifier whose class has the *name* of the task's class.
 
         None unless every class of the task was a class of the source.
@@ -90,8 +90,10 @@ class Supervised(Method):
         place = {name: row for row, name in enumerate(source_classes)}
         if any(names[0] not in place for names in prompts):
             return None
-        rows = [place[names[0]] for names in prompts]
-        return lambda features: parts["head"](features)[:, rows]
+        from raystudy.classifier import rows_of
+
+        head: Any = parts["head"]
+        return rows_of(head, [place[names[0]] for names in prompts])
 
     def _smoothed(self, labels: Tensor, logits_NxC: Tensor) -> Tensor:
         """Targets (N, C), a share of each spread over all classes, as cross-entropy does it."""

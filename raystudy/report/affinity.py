@@ -109,7 +109,7 @@ def suites(study: Study, records: pl.DataFrame) -> list[Suite]:
             tried = dict(arm.group_by("adaptation").agg(pl.col("num_tried").max()).iter_rows())
             tasks = [task for grid in study.grids for task in grid.tasks]
             runs = in_order(runs, task=dict.fromkeys(task.name for task in tasks))
-            groups = {task.name: getattr(task, "group", None) or "" for task in tasks}
+            groups = {task.name: task.group or "" for task in tasks}
             found.append(Suite(place, head, str(shots), runs, groups, tried))
     return found
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raystudy.backbone import build_backbone, build_objective
-from raystudy.kinds import Encoder, Examples, Floats, Spec, Task
+from raystudy.kinds import Encoder, Examples, Spec, Task
 from raystudy.spec import Backbone, Initialisation, Preprocessing, Pretraining, Published
 from raystudy.store import Store
 from raystudy.taps import Taps
 from raystudy.views import device, shown, squares
-from raystudy.zoo.opened import Classifier, Opened
+from raystudy.zoo.opened import Opened
 
 BATCH = 128
 
@@ -141,16 +141,8 @@ class StoredEncoder(Encoder):
     def groups(self, taps: int) -> Mapping[str, int]:
         return Taps(self.frozen, taps).groups(self.preprocessing.image_size)
 
-    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
-        classify = self._opened.classifier(prompts)
-        if classify is None:
-            return None
-
-        def logits(features: Floats) -> Floats:
-            with torch.inference_mode():
-                return classify(torch.from_numpy(np.array(features))).numpy()
-
-        return logits
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> nn.Module | None:
+        return self._opened.classifier(prompts)
 
     @cached_property
     def _opened(self) -> Opened:
@@ -174,7 +166,7 @@ def _open_pretrained(spec: Pretraining, store: Store) -> Opened:
     objective.load_state_dict(load_file(folder / "objective.safetensors"))
     objective.eval()
 
-    def classifier(prompts: Sequence[Sequence[str]]) -> Classifier | None:
+    def classifier(prompts: Sequence[Sequence[str]]) -> nn.Module | None:
         return spec.method.zero_shot(objective.parts, classes, prompts)
 
     return Opened(objective.backbone, spec.architecture.preprocessing, classifier)

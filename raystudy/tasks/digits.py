@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from raystudy.kinds import Examples, Integers, Size, Task
+from raystudy.kinds import Examples, Group, Integers, Size, Task
 from raystudy.randomness import generator, uniform
 
 Pixels = NDArray[np.uint8]
@@ -40,7 +40,10 @@ TEMPLATES = (
 
 
 class Digits(Task):
-    """Ten classes, 800 training, 200 validation and 797 test images, stratified."""
+    """Ten classes, 800 training, 200 validation and 797 test images, stratified.
+
+    Paper: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998
+    """
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = tuple(f"digit {name}" for name in NAMES)
@@ -51,6 +54,10 @@ class Digits(Task):
     @property
     def name(self) -> str:
         return "digits"
+
+    @property
+    def group(self) -> Group:
+        return "natural"
 
     @property
     def size(self) -> Size:

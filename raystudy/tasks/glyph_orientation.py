@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raystudy.kinds import Examples, Size, Task
+from raystudy.kinds import Examples, Group, Size, Task
 from raystudy.tasks.glyph_scenes import (
     IMAGE_SIZE,
     SPLITS,
@@ -39,6 +39,10 @@ class GlyphOrientation(Task):
     @property
     def name(self) -> str:
         return "glyph-orientation"
+
+    @property
+    def group(self) -> Group:
+        return "structured"
 
     @property
     def size(self) -> Size:

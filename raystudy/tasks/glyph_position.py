@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raystudy.kinds import Examples, Size, Task
+from raystudy.kinds import Examples, Group, Size, Task
 from raystudy.tasks.glyph_scenes import IMAGE_SIZE, SPLITS, Scenes, Splits, ink, one_of, scene
 
 ROWS = ("top", "upper", "lower", "bottom")
@@ -30,6 +30,10 @@ class GlyphPosition(Task):
     @property
     def name(self) -> str:
         return "glyph-position"
+
+    @property
+    def group(self) -> Group:
+        return "structured"
 
     @property
     def size(self) -> Size:

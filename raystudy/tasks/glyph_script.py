@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raystudy.kinds import Examples, Size, Task
+from raystudy.kinds import Examples, Group, Size, Task
 from raystudy.tasks.glyph_scenes import (
     IMAGE_SIZE,
     SPLITS,
@@ -46,6 +46,10 @@ class GlyphScript(Task):
     @property
     def name(self) -> str:
         return "glyph-script"
+
+    @property
+    def group(self) -> Group:
+        return "natural"
 
     @property
     def size(self) -> Size:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raystudy.kinds import Examples, Size, Task
+from raystudy.kinds import Examples, Group, Size, Task
 from raystudy.tasks.glyph_scenes import IMAGE_SIZE, SPLITS, Scenes, Splits, ink, one_of, scene
 
 NAMES = ("tiny", "small", "medium", "large", "huge", "full")
@@ -29,6 +29,10 @@ class GlyphSize(Task):
     @property
     def name(self) -> str:
         return "glyph-size"
+
+    @property
+    def group(self) -> Group:
+        return "structured"
 
     @property
     def size(self) -> Size:

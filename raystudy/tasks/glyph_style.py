@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raystudy.kinds import Examples, Size, Task
+from raystudy.kinds import Examples, Group, Size, Task
 from raystudy.tasks.glyph_scenes import (
     IMAGE_SIZE,
     SPLITS,
@@ -51,6 +51,10 @@ class GlyphStyle(Task):
     @property
     def name(self) -> str:
         return "glyph-style"
+
+    @property
+    def group(self) -> Group:
+        return "specialised"
 
     @property
     def size(self) -> Size:

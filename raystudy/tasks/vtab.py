@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-from raystudy.kinds import Examples, Size, TaskOnDisk
+from raystudy.kinds import Examples, Group, Size, TaskOnDisk
 from raystudy.tasks import (
     caltech101,
     cifar100,
@@ -50,7 +50,6 @@ Dataset = Literal[
     "smallnorb_azi",
     "smallnorb_ele",
 ]
-Group = Literal["natural", "specialised", "structured"]
 
 
 class Facts(NamedTuple):

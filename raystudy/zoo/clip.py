@@ -13,6 +13,7 @@ from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_d
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from raystudy.classifier import Cosine
 from raystudy.zoo.weights import State, fit
 
 
@@ -38,22 +39,21 @@ class OpenClip:
         self._tokenizer = tokenizer
         self._where = where
 
-    def classifier(self, prompts: Sequence[Sequence[str]]) -> Callable[[Tensor], Tensor]:
+    def classifier(self, prompts: Sequence[Sequence[str]]) -> nn.Module:
         """Image embeddings (N, E) → logits (N, C): the scaled cosine to each class's mean prompt
         (Radford et al. 2021, section 3.1.4), plus the bias where the model has one.
 
         Raises RuntimeError if its tokenizer is not on this machine.
         """
         tokens = self._tokens()
-        with torch.inference_mode():
+        with torch.no_grad():
             means = [
                 self._model.encode_text(tokens(list(sentences)), normalize=True).mean(0)
                 for sentences in prompts
             ]
             classes_CxE = normalize(torch.stack(means), dim=-1)
-            scale = self._model.logit_scale.exp()
             bias = 0.0 if self._model.logit_bias is None else self._model.logit_bias
-        return lambda image_NxE: scale * normalize(image_NxE, dim=-1) @ classes_CxE.T + bias
+            return Cosine(classes_CxE, self._model.logit_scale.exp(), bias)
 
     def _tokens(self) -> Callable[[list[str]], Tensor]:
         try:

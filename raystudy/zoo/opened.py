@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from raystudy.spec import Preprocessing
-
-Classifier = Callable[[Tensor], Tensor]
-"""Features (N, D) to logits (N, C)."""
 
 
 @dataclass(frozen=True)
@@ -19,5 +16,6 @@ class Opened:
 
     backbone: nn.Module
     preprocessing: Preprocessing
-    classifier: Callable[[Sequence[Sequence[str]]], Classifier | None]
-    """From prompts (``Task.prompts``); None where it knows no names."""
+    classifier: Callable[[Sequence[Sequence[str]]], nn.Module | None]
+    """From prompts (``Task.prompts``) to a module, features (N, D) → logits (N, C); None where it
+    knows no names."""

@@ -1,14 +1,14 @@
 """What the tests of fine-tuning share: a tiny backbone, a flat one, and digits."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raystudy.kinds import Encoder, Examples, Floats
+from raystudy.kinds import Encoder, Examples
 from raystudy.spec import Architecture, Preprocessing
 from raystudy.tasks.digits import Digits
 from raystudy.views import evaluation_view
@@ -34,11 +34,11 @@ def validation_examples() -> Examples:
 class Flat(Encoder):
     """Pixels through one linear layer, and a classifier by name of any kind."""
 
-    def __init__(self, classify: Callable[[Tensor], Tensor] | None) -> None:
+    def __init__(self, classifier: nn.Module | None) -> None:
         torch.manual_seed(0)
         self._module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 6))
         self._module.num_features = 6  # pyright: ignore[reportArgumentType]
-        self._classify = classify
+        self._classifier = classifier
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -51,9 +51,8 @@ class Flat(Encoder):
     def groups(self, taps: int) -> Mapping[str, int]:
         return {"pixels": 6}
 
-    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
-        classify = self._classify
-        return classify and (lambda x: classify(torch.from_numpy(x)).numpy())
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> nn.Module | None:
+        return self._classifier
 
     def features(self, images: np.ndarray) -> Tensor:
         with torch.no_grad():

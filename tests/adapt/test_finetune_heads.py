@@ -1,11 +1,12 @@
 """Where fine-tuning begins, and the line between there and where it ends."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from raystudy.adapt.finetune import FineTune
@@ -13,6 +14,7 @@ from raystudy.adapt.heads import begin
 from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.adapt.training import tune
 from raystudy.adapt.wise_ft import WiseFt
+from raystudy.classifier import Cosine
 from raystudy.kinds import Examples
 from raystudy.spec import Initialisation
 from raystudy.stages.extract import StoredEncoder
@@ -114,17 +116,37 @@ def test_wise_ft_keeps_the_best_point_of_the_line(
     assert wise.num_tried == 1 + 4 + len(alphas)
 
 
-class TestHeadsByName:
-    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32))
-    linear = staticmethod(lambda x: x @ TestHeadsByName.weights + 2)
-    cosine = staticmethod(lambda x: 14.0 * normalize(x, dim=-1) @ TestHeadsByName.weights - 10)
+WEIGHTS_6x10 = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 10))).float()
+BETWEEN_6x6 = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 6))).float()
 
-    @pytest.mark.parametrize("kind", ["linear", "cosine"])
+
+def linear(weights: Tensor, bias: float = 0.0) -> nn.Linear:
+    layer = nn.Linear(*weights.shape)
+    with torch.no_grad():
+        layer.weight.copy_(weights.T)
+        layer.bias.fill_(bias)
+    return layer
+
+
+def cosine(x: Tensor) -> Tensor:
+    return 14.0 * normalize(x, dim=-1) @ WEIGHTS_6x10 - 10
+
+
+class TestHeadsByName:
+    @pytest.mark.parametrize("kind", ["linear", "cosine", "projected"])
     def test_it_begins_where_zero_shot_ends(
         self, kind: str, train: Examples, validation: Examples
     ) -> None:
-        classify = getattr(self, kind)
-        encoder = Flat(classify)
+        clip = Cosine(WEIGHTS_6x10.T, torch.tensor(14.0), -10.0)
+        classifier, classify = {
+            "linear": (linear(WEIGHTS_6x10, 2.0), lambda x: x @ WEIGHTS_6x10 + 2),
+            "cosine": (clip, cosine),
+            "projected": (
+                nn.Sequential(linear(BETWEEN_6x6), clip),
+                lambda x: cosine(x @ BETWEEN_6x6),
+            ),
+        }[kind]
+        encoder = Flat(classifier)
         spec = FineTune(head="zero-shot", num_steps=0)
         tuned = spec.adapt(train, validation, encoder, PROMPTS, 0)
         assert tuned
@@ -154,10 +176,12 @@ class TestHeadsByName:
         assert tuned
         assert tuned.chosen["head"] == "probe"
 
-    def test_a_classifier_that_no_layer_computes_is_refused(
+    def test_the_classifier_that_it_begins_with_stays_as_it_is(
         self, train: Examples, validation: Examples
     ) -> None:
-        between = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 6)).astype(np.float32))
-        encoder = Flat(lambda x: self.cosine(x @ between))
-        with pytest.raises(ValueError, match="neither linear"):
-            FineTune(head="zero-shot").adapt(train, validation, encoder, PROMPTS, 0)
+        classifier = linear(WEIGHTS_6x10)
+        before = copy.deepcopy(classifier.state_dict())
+        FineTune(head="zero-shot", num_steps=5, learning_rates=(1e-1,)).adapt(
+            train, validation, Flat(classifier), PROMPTS, 0
+        )
+        assert all(torch.equal(before[k], v) for k, v in classifier.state_dict().items())

@@ -1,6 +1,6 @@
 """Zero-shot: classes are matched by name, whatever their order, and prompts are those asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -46,16 +46,8 @@ class Headed(Encoder):
     def groups(self, taps: int) -> Mapping[str, int]:
         return {"last": D}
 
-    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> Callable[[Floats], Floats] | None:
-        classify = self._method.zero_shot(self._parts, NAMES, prompts)
-        if classify is None:
-            return None
-
-        def logits(inputs: Floats) -> Floats:
-            with torch.inference_mode():
-                return classify(torch.from_numpy(inputs)).numpy()
-
-        return logits
+    def zero_shot(self, prompts: Sequence[Sequence[str]]) -> nn.Module | None:
+        return self._method.zero_shot(self._parts, NAMES, prompts)
 
 
 def logits(method: Method, prompts: Sequence[Sequence[str]], probe: ZeroShot) -> Floats | None:

@@ -21,7 +21,7 @@ from raystudy.store import Store
 from .raylets import Raylets, environment, raylets
 
 log = logging.getLogger(__name__)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 N_FAULTS = int(os.environ.get("N_FAULTS", "3"))
 EXPERIMENT = Path(__file__).parent / "interrupted.py"
@@ -102,7 +102,6 @@ def test_whatever_is_killed_the_result_is_the_same(cluster: Raylets, tmp_path: P
     assert logged(rough) == logged(calm)
 
 
-@pytest.mark.faults
 @pytest.mark.timeout(3 * TIMEOUT_S)
 def test_a_notice_of_preemption_makes_a_checkpoint_due_at_once(
     cluster: Raylets, tmp_path: Path

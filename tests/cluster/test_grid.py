@@ -41,6 +41,7 @@ def values(store: Store) -> pl.DataFrame:
     return Ledger(store).read().select(columns)
 
 
+@pytest.mark.faults
 def test_three_hundred_cells_killed_three_times_with_one_kind_that_fails(tmp_path: Path) -> None:
     blocker = tmp_path / "blocker"
     blocker.touch()
