@@ -143,14 +143,12 @@ def _task(task: Task, absent: dict[str, Absent]) -> Task:
 
 
 def _published(backbone: Published, absent: dict[str, Absent]) -> Published:
-    try:
-        assert backbone.content
+    if backbone.sha256 or backbone.is_here():  # a plan downloads nothing
         return backbone
-    except FileNotFoundError:
-        fields = {name: getattr(backbone, name) for name in Published.model_fields}
-        there = PublishedNotHere(**fields)
-        absent.setdefault(there.key, there)
-        return there
+    fields = {name: getattr(backbone, name) for name in Published.model_fields}
+    there = PublishedNotHere(**fields)
+    absent.setdefault(there.key, there)
+    return there
 
 
 def _source(source: Source, absent: dict[str, Absent]) -> Source:

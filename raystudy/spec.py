@@ -287,6 +287,13 @@ class Published(Spec):
         found = offer(self.model)
         return digest([weights_sha256, found.config, found.preprocessing])
 
+    def is_here(self) -> bool:
+        """Whether its weights and their description are on this machine. Raises ValueError for a
+        name that nobody offers, or that says not which weights."""
+        from raystudy.hub.offer import is_here
+
+        return is_here(self.model, self.weights)
+
     def weights_file(self) -> Path:
         """Found on this machine, or downloaded. Raises FileNotFoundError."""
         from raystudy.hub.offer import weights_file

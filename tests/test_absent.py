@@ -17,7 +17,7 @@ from raystudy.sources.captioned import Captioned
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.mixture import Mixture
 from raystudy.sources.webdataset import WebDataset
-from raystudy.spec import Architecture, Grid, Study
+from raystudy.spec import Architecture, Grid, Published, Study
 from raystudy.store import Store
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.dtd import DTD
@@ -211,3 +211,44 @@ def baseline(*tasks: Task) -> Grid:
         tasks=tasks,
         adaptations=(LinearProbe(),),
     )
+
+
+def test_a_published_backbone_is_planned_without_its_weights(
+    study: Study, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And nothing is downloaded for a plan."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a plan downloads nothing")
+
+    monkeypatch.setattr("raystudy.hub.files.fetch", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    models = ("timm/resnet18.a1_in1k", "hf-hub:nobody/nothing")
+    grid = study.grids[0].model_copy(
+        update={"published": [Published(model=m) for m in models], "methods": ()}
+    )
+    planned, absent = expected(study.model_copy(update={"grids": (grid,)}))
+    assert [(a.name, a.of) for a in absent] == [(m, "Published") for m in models]
+    assert len({c.backbone.key for c in plan(planned, store).cells}) == 2
+    with pytest.raises(ValueError, match="offered by nobody"):
+        expected(
+            study.model_copy(
+                update={
+                    "grids": (
+                        grid.model_copy(
+                            update={"published": [Published(model="timm/resnet18.nobody")]}
+                        ),
+                    )
+                }
+            )
+        )
+
+
+def test_weights_that_are_here_are_planned_as_they_are(study: Study, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"not read by a plan")
+    here = Published(model="timm/resnet18", weights=str(weights))
+    grid = study.grids[0].model_copy(update={"published": [here], "methods": ()})
+    whole = study.model_copy(update={"grids": (grid,)})
+    assert expected(whole) == (whole, [])

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from raystudy.adapt.finetune import FineTune
 from raystudy.methods.clip import CLIP
 from raystudy.plan import plan
 from raystudy.spec import Optimisation, Study
@@ -42,3 +43,13 @@ def test_what_a_method_lacks_is_known_before_anything_runs(study: Study, store: 
     grids = [g.model_copy(update={"methods": (unknown,), "noises": (None,)}) for g in study.grids]
     with pytest.raises(ValueError, match=r"CLIP\.text: 'RN51' is no open_clip model"):
         plan(study.model_copy(update={"grids": grids}), store)
+
+
+def test_every_arm_is_tuned_as_often(study: Study, store: Store) -> None:
+    tuned, baseline = study.grids[0], study.grids[1]
+    more = FineTune(num_steps=3, learning_rates=(1e-3, 3e-3))
+    arms = (tuned.model_copy(update={"adaptations": (more,)}), baseline)
+    with pytest.raises(ValueError, match="chooses among 2 configurations for supervised latin and"):
+        plan(study.model_copy(update={"grids": arms}), store)
+    alike = baseline.model_copy(update={"adaptations": (more,)})
+    assert plan(study.model_copy(update={"grids": (arms[0], alike)}), store).missing_cells

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from raystudy.hub.files import HubFile, WebFile, first
+from raystudy.hub.files import HubFile, WebFile, cached, first
 from raystudy.hub.name import FORMS, Name, parse
 
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -75,6 +75,20 @@ def weights_file(model: str, given: str | None) -> Path:
     return first(files, f"Published.model={model!r}", "its weights file", way_out)
 
 
+def is_here(model: str, given: str | None) -> bool:
+    """Whether ``weights_file`` would download nothing, nor the description of a repository.
+
+    Raises ValueError for what nobody offers, and for a name without weights.
+    """
+    name = parse(model)
+    if name.where == "hf-hub" and not any(map(cached, _about(name.identifier))):
+        return False
+    files = offer(model).files
+    if given is not None:
+        return Path(given).is_file()
+    return any(map(cached, files)) if files else weights_file(model, None).is_file()
+
+
 def _of_timm(model: str, name: Name) -> Offer:
     import timm
     from timm.models import get_pretrained_cfg
@@ -120,12 +134,11 @@ def _of_open_clip(model: str, name: Name) -> Offer:
 
 def _of_repository(model: str, repository: str) -> Offer:
     # A repository may hold both: as open_clip's model it also reads captions.
-    about = (HubFile(repository, "open_clip_config.json"), HubFile(repository, "config.json"))
     way_out = (
         f"; where there is a connection, get it with 'hf download {repository}', and put that "
         "cache where HF_HOME points"
     )
-    path = first(about, f"Published.model={model!r}", "its description", way_out)
+    path = first(_about(repository), f"Published.model={model!r}", "its description", way_out)
     described = json.loads(path.read_text(encoding="utf-8"))
     if path.name == "open_clip_config.json":
         config = described["model_cfg"]
@@ -141,6 +154,10 @@ def _of_repository(model: str, repository: str) -> Offer:
     arguments = described.get("model_args", {})
     files = tuple(HubFile(repository, f) for f in TIMM_FILES)
     return Offer("timm", described["architecture"], arguments, seen, files)
+
+
+def _about(repository: str) -> tuple[HubFile, ...]:
+    return HubFile(repository, "open_clip_config.json"), HubFile(repository, "config.json")
 
 
 def _tags(name: Name) -> str:
