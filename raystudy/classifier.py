@@ -17,7 +17,8 @@ class Cosine(nn.Linear):
     """
 
     def __init__(self, classes_CxD: Tensor, scale: Tensor, bias: Tensor | float = 0.0) -> None:
-        super().__init__(*reversed(classes_CxD.shape), device="meta")  # nothing is drawn
+        C, D = classes_CxD.shape
+        super().__init__(D, C, device="meta")  # nothing is drawn
         self.weight = nn.Parameter(scale * classes_CxD)
         self.bias = nn.Parameter(torch.zeros_like(self.weight[:, 0]) + bias)
 

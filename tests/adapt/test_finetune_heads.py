@@ -121,7 +121,7 @@ BETWEEN_6x6 = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 6))).flo
 
 
 def linear(weights: Tensor, bias: float = 0.0) -> nn.Linear:
-    layer = nn.Linear(*weights.shape)
+    layer = nn.Linear(len(weights), weights.shape[1])
     with torch.no_grad():
         layer.weight.copy_(weights.T)
         layer.bias.fill_(bias)

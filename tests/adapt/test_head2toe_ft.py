@@ -44,13 +44,13 @@ def test_without_a_step_it_is_head2toe(
     train: Examples, validation: Examples, encoder: StoredEncoder
 ) -> None:
     taps = Taps(encoder.module, 64)
-    seen = [replace(e, inputs=embed(taps, e.array, SEEN)) for e in (train, validation)]
-    alone = HEAD2TOE.adapt(*seen, encoder, PROMPTS, 0)
+    learned, held_out = (replace(e, inputs=embed(taps, e.array, SEEN)) for e in (train, validation))
+    alone = HEAD2TOE.adapt(learned, held_out, encoder, PROMPTS, 0)
     assert alone
     both = Head2ToeFT(head2toe=HEAD2TOE, finetune=FineTune(num_steps=0))
     found = both.adapt(train, validation, encoder, PROMPTS, 0)
     assert found
-    expected = alone.predict(seen[1].array)
+    expected = alone.predict(held_out.array)
     np.testing.assert_allclose(found.predict(validation.array), expected, rtol=1e-4, atol=1e-4)
     assert found.num_tried == alone.num_tried + 1 == both.num_configurations
     assert found.chosen["C"] == alone.chosen["C"]

@@ -1,12 +1,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pytest
 
+from raystudy.kinds import Group
 from raystudy.ledger import SCHEMA
 from raystudy.report.affinity import (
     affinity_figure,
@@ -27,7 +28,7 @@ from .ledger_fixture import (
 )
 
 # Affinity and gain in points, and what fine-tuning leads Head2Toe by.
-TASKS = {
+TASKS: dict[str, tuple[Group | Literal[""], float, float, float]] = {
     "letters": ("natural", 20.0, -1.0, 2.0),
     "scripts": ("natural", 12.0, 4.0, -1.0),
     "styles": ("specialised", 2.0, 8.0, 0.0),
@@ -41,11 +42,11 @@ SPREAD = 0.5
 
 
 class GroupedTask(NamedTask):
-    of: str = ""
+    of: Group | Literal[""] = ""
 
     @property
-    def group(self) -> str:
-        return self.of
+    def group(self) -> Group | None:
+        return self.of or None
 
 
 def suite_records(
