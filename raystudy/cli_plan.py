@@ -13,6 +13,7 @@ from rich.table import Table
 from raystudy.absent import Absent, NotHere
 from raystudy.estimate import CPU_CORE, Estimate, estimate
 from raystudy.plan import Plan
+from raystudy.price import START_S, Cluster, price, shares
 from raystudy.spec import Pretraining
 from raystudy.store import Store
 
@@ -58,9 +59,17 @@ def print_failed(todo: Plan) -> None:
         )
 
 
-def print_estimate(todo: Plan, store: Store, device: str | None = None) -> None:
-    """What is missing may cost. Raises ValueError for a device whose speed is not known."""
-    guess = estimate(todo, store, device)
+def print_estimate(
+    todo: Plan,
+    store: Store,
+    device: str | None = None,
+    cluster: Cluster | None = None,
+    num_workers: int = 1,
+) -> None:
+    """What is missing may cost, on ``cluster`` in time and money, too.
+
+    Raises ValueError for a device whose speed is not known."""
+    guess = estimate(todo, store, device or (cluster and cluster.device))
     if not todo.missing_cells:
         return
     if todo.work:
@@ -74,6 +83,27 @@ def print_estimate(todo: Plan, store: Store, device: str | None = None) -> None:
     out.print(f"storage: {_storage(guess)}", soft_wrap=True)
     for line in guess.basis:
         out.print(f"[dim]an estimate, from {escape(line)}[/dim]", soft_wrap=True)
+    if cluster:
+        _print_price(cluster, guess, todo, num_workers)
+
+
+def _print_price(cluster: Cluster, guess: Estimate, todo: Plan, num_workers: int) -> None:
+    found = price(cluster, guess.pretrain_s, guess.adapt_s, shares(todo), num_workers)
+    prices = cluster.prices
+    table = Table("nodes", box=None, pad_edge=False)
+    for column in ("pre-training", "adaptation", "wall time", prices.currency):
+        table.add_column(column, justify="right")
+    for one in found:
+        adapt = "not known" if one.adapt_s is None else duration(one.adapt_s)
+        numbers = duration(one.pretrain_s), adapt, duration(one.wall_s), f"{one.amount:,.2f}"
+        table.add_row(f"{one.num_nodes} × {escape(one.node)}", *numbers)
+    out.print(table)
+    others = "; the first as long as it is to be had" if len(found) > 1 else ""
+    out.print(
+        f"[dim]an estimate, from the prices in {escape(cluster.path)}, as of {prices.as_of}"
+        f"{others}; head, ingest nodes and {duration(START_S)} of starting are in it[/dim]",
+        soft_wrap=True,
+    )
 
 
 def duration(seconds: float) -> str:
