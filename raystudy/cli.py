@@ -1,4 +1,4 @@
-"""The command line: plan | run | status | report | ui.
+"""The command line: plan | run | status | report | ui, and what its other rooms add.
 
 Heavy rooms are imported inside the command that needs them, so that help and plans come at once.
 """
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raystudy.cli_cluster import cluster as cluster_commands
 from raystudy.cli_data import data
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
+app.add_typer(cluster_commands)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -53,18 +55,25 @@ def plan(
     device: Annotated[
         str | None, typer.Option(help="What to estimate for: v100, a100, h100 or cpu-core.")
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="A cluster.yaml: wall time and price on its nodes.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="With --cluster: how many share a pre-training.")
+    ] = 1,
 ) -> None:
     """Show what a study would run, what is done already, and what the rest may cost. Data sets that
     are not here yet are named."""
     from raystudy.absent import expected
     from raystudy.cli_plan import print_estimate, print_plan
     from raystudy.plan import plan as make_plan
+    from raystudy.price import read_cluster
 
-    there = Store(store)
+    there, nodes = Store(store), read_cluster(cluster) if cluster else None
     study, absent = expected(_study(file, context, options))
     todo = make_plan(study, there)
     print_plan(todo, absent)
-    print_estimate(todo, there, device)
+    print_estimate(todo, there, device, nodes, workers)
 
 
 @app.command(context_settings=WITH_OPTIONS)
@@ -126,8 +135,12 @@ def run(
 
             return nullcontext(InProcess(there, checkpoint_every, max_bad_rate))
         from raystudy.cluster.placement import Placement, parse_workers
+        from raystudy.cluster.preflight import check_address
         from raystudy.cluster.site import RaySite
+        from raystudy.preflight import questions
 
+        if address:
+            check_address(address)
         placement = Placement(
             num_workers=parse_workers(workers),
             num_lanes=lanes or None,
@@ -139,7 +152,8 @@ def run(
             sharded=shard,
             compiled=compiled,
         )
-        return RaySite(there, placement, address)
+        asked = questions(study, there.url, tracking_uri) if address else None
+        return RaySite(there, placement, address, asked)
 
     with LiveTable(out) as table:
         outcome = run_study(

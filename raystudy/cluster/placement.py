@@ -1,16 +1,18 @@
 """Where work runs: how many workers a pre-training gets, and what a cluster can hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raystudy.cluster.stream import LOADER_CPUS
+from raystudy.nodes import INGEST, Resources
 from raystudy.spec import Pretraining
 from raystudy.stages.fabric import MAX_BAD_RATE
 
 SPARED_CPUS = 0.5
 """Of a worker's cores: what is left feeds the workers (see ``stream.LOADER_CPUS``)."""
 Range = tuple[int, int]
-Resources = Mapping[str, float]
+INGEST_SHARE = 0.001
+"""Of a node's offer to loaders: it says where they go, their cores how many fit."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Placement:
     max_bad_rate: float = MAX_BAD_RATE
     num_loaders: int = 1
     """Processes that decode, for each lane."""
+    on_ingest_nodes: bool = False
+    """Loaders go where the resource ``ingest`` is offered, and leave cores beside GPUs alone."""
     sharded: bool = False
     """Workers hold a part of the weights each (FSDP2), for models too large for one device."""
     compiled: bool = False
@@ -42,6 +46,11 @@ class Placement:
         """The resources of one worker."""
         gpus = {"GPU": 1.0} if self.use_gpu else {}
         return {"CPU": self.threads_per_worker - SPARED_CPUS} | gpus
+
+    @property
+    def per_loader(self) -> dict[str, float]:
+        """The custom resources of one loader; its cores are the stream's to know."""
+        return {INGEST: INGEST_SHARE} if self.on_ingest_nodes else {}
 
     def per_trial(self, cores: int, training: bool) -> dict[str, float]:
         """The resources of one trial of the grid on a cluster of so many cores. While others train

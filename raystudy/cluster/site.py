@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Self
 
@@ -20,10 +21,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raystudy.cluster.board import Board
 from raystudy.cluster.lane import Lane, lanes
 from raystudy.cluster.placement import Placement, check_room, slots
+from raystudy.cluster.preflight import examine
+from raystudy.cluster.reach import reachable
 from raystudy.cluster.train import reason_of, train_lane
 from raystudy.cluster.tune import adapt_units, is_ready
 from raystudy.kinds import Rendered
 from raystudy.ledger import Ledger
+from raystudy.nodes import INGEST
+from raystudy.preflight import Questions, refuse
 from raystudy.spec import STUDY_FILE, Pretraining, Trunk
 from raystudy.stages.adapt import Unit
 from raystudy.stages.event import Event
@@ -54,8 +59,15 @@ them, a step of the quickstart takes 37 ms in place of 52 (in bytes; other libcs
 class RaySite(Site):
     """Context manager: connects on entry, disconnects on exit (and stops what it started)."""
 
-    def __init__(self, store: Store, placement: Placement, address: str | None = None) -> None:
-        self.store = store
+    def __init__(
+        self,
+        store: Store,
+        placement: Placement,
+        address: str | None = None,
+        questions: Questions | None = None,
+    ) -> None:
+        """``questions`` are put to every node before any work."""
+        self.store, self.questions = store, questions
         self.placement = placement
         # Ray would join whatever cluster somebody else has started on this machine.
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -78,6 +90,8 @@ class RaySite(Site):
         for name, module in list(sys.modules.items()):
             if name.startswith(STUDY_FILE):  # a user's own variants travel with the specs
                 cloudpickle.register_pickle_by_value(module)
+        if any(INGEST in node for node in reachable()):
+            self.placement = replace(self.placement, on_ingest_nodes=True)
         self._scratch = tempfile.mkdtemp(prefix="raystudy-ray-")
         # Beside the driver: what is pinned must not be lost with a node of workers.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -108,7 +122,7 @@ class RaySite(Site):
         yield from refused
         lost = {event.key for event in refused}
         units = [u for u in units if u.backbone.key not in lost]
-        todo = lanes(specs, self.placement, slots(self.placement, _nodes()), self.store.url)
+        todo = lanes(specs, self.placement, slots(self.placement, reachable()), self.store.url)
         training = [
             (f"worker group {lane.name}", lambda lane=lane: self._train(lane)) for lane in todo
         ]
@@ -125,7 +139,7 @@ class RaySite(Site):
             units = [u for u in units if u.key not in ended]
             there = self.store.done_keys(Pretraining.room)
             if any(is_ready(u, there) for u in units):
-                cores = int(ray.cluster_resources().get("CPU", 1))
+                cores = int(sum(node.get("CPU", 0) for node in reachable()))
                 adapt_units(
                     units,
                     self.store.url,
@@ -143,8 +157,12 @@ class RaySite(Site):
                 time.sleep(1)
 
     def check(self, specs: Sequence[Pretraining]) -> None:
-        """Refuse at once what can never be placed. Raises ValueError."""
-        check_room(specs, self.placement, _nodes())
+        """Refuse at once what can never be placed. Raises ValueError; PreflightError for a cluster
+        that cannot do its part."""
+        if self.questions:
+            refuse(examine(self.questions, self.placement, specs))
+        else:
+            check_room(specs, self.placement, reachable())
 
     def _train(self, lane: Lane) -> None:
         train_lane(lane, self._board, self._scratch)
@@ -203,11 +221,6 @@ def _started(target: Callable[..., None], *args: Any) -> threading.Thread:
     thread = threading.Thread(target=target, args=args, daemon=True)
     thread.start()
     return thread
-
-
-def _nodes() -> list[dict[str, float]]:
-    """The resources of each node that is alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _selectable(

@@ -44,9 +44,11 @@ def stream(
     num_workers: int,
     store_url: str,
     num_loaders: int = 1,
+    per_loader: Mapping[str, float] | None = None,
 ) -> Dataset:
     """The decoded parcels that train ``runs`` (index in ``specs`` → first step) one after the
-    other. Without a run, each worker gets one parcel of nothing: Ray streams no empty set."""
+    other. Without a run, each worker gets one parcel of nothing: Ray streams no empty set.
+    ``per_loader`` are custom resources that say where loaders go."""
     steps = [steps_per_parcel(spec, num_workers) for spec in specs]
     plan = Parcels(runs, specs, num_workers, steps)
     context = DataContext.get_current()
@@ -59,6 +61,7 @@ def stream(
         fn_constructor_args=(plan, specs, num_workers, store_url),
         batch_size=1,
         num_cpus=LOADER_CPUS,
+        resources=dict(per_loader or {}),
         max_concurrency=THREADS,
         compute=ActorPoolStrategy(size=num_loaders, max_tasks_in_flight_per_actor=IN_FLIGHT),
     )

@@ -122,7 +122,14 @@ class Streams(DataConfig):
             for i, spec in enumerate(lane.specs)
             if spec.key in missing
         }
-        data = stream(runs, lane.specs, world_size, lane.store_url, lane.placement.num_loaders)
+        data = stream(
+            runs,
+            lane.specs,
+            world_size,
+            lane.store_url,
+            lane.placement.num_loaders,
+            lane.placement.per_loader,
+        )
         data.context.execution_options = execution_options()
         return [{DATA: part} for part in data.streaming_split(world_size, equal=True)]
 
