@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class Spec(BaseModel):
@@ -583,10 +584,18 @@ class Probe(Adaptation):
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of one split: logits (N, C) and labels (N,)."""
+    """Predictions of one split: logits (N, C) and labels (N,), −1 for what is of no class of the
+    task."""
 
     logits: Floats
     labels: Integers
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[..., T], *args: Any) -> T:
+        """``make(self, *args)``, computed once however many metrics ask for it."""
+        if (make, *args) not in self._made:
+            self._made[make, *args] = make(self, *args)
+        return self._made[make, *args]
 
 
 class Metric(Spec, ABC):
@@ -605,8 +614,40 @@ class Metric(Spec, ABC):
 
     def judge(self, split: str, scored: Mapping[str, Scored]) -> float | None:
         """Of one split of a cell, which may be seen beside its others: ``scored`` has all that the
-        cell predicted, ``validation`` and ``test`` among them. None where it says nothing."""
-        return self.compute(scored[split].logits, scored[split].labels)
+        cell predicted, ``validation`` and ``test`` among them. None where it says nothing, as of
+        labels −1. Raises ValueError for a split without examples."""
+        return self.compute(one.logits, one.labels) if (one := labelled(split, scored)) else None
+
+
+class JointMetric(Metric):
+    """A metric that shares with others what they compute on the way (``Scored.once``). It is nan
+    where a logit is not finite."""
+
+    @abstractmethod
+    def of(self, scored: Scored) -> float:
+        """Of finite logits of examples that all have a label."""
+
+    def compute(self, logits: Floats, labels: Integers) -> float:
+        return self._of(Scored(logits, labels))
+
+    def judge(self, split: str, scored: Mapping[str, Scored]) -> float | None:
+        return self._of(one) if (one := labelled(split, scored)) else None
+
+    def _of(self, scored: Scored) -> float:
+        return self.of(scored) if scored.once(_is_finite) else float("nan")
+
+
+def labelled(split: str, scored: Mapping[str, Scored]) -> Scored | None:
+    """The predictions of ``split``, or None where one of its labels is −1. Raises ValueError if
+    it is not there or has no example."""
+    if split not in scored or not len(scored[split].labels):
+        known = ", ".join(sorted(scored)) or "none"
+        raise ValueError(f"no prediction of the split '{split}' to judge; the cell has: {known}")
+    return scored[split] if scored[split].labels.min() >= 0 else None
+
+
+def _is_finite(scored: Scored) -> bool:
+    return bool(np.isfinite(scored.logits).all())
 
 
 class Law(Spec, ABC):

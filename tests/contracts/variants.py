@@ -15,6 +15,7 @@ import numpy as np
 
 from raystudy import kinds
 from raystudy.kinds import Spec
+from raystudy.metrics.accuracy import Accuracy
 from raystudy.noise.instance_dependent import write_margins
 from raystudy.shards.manifest import Plain, build
 from raystudy.sources.glyphs import Glyphs
@@ -88,6 +89,7 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         "method": "supervised",
         "source": "latin",
     },
+    "TemperatureScaled": {"metric": Accuracy()},
     "Head2ToeGainsWhereAffinityIsLow": {"tasks": tuple("abcd"), "method": "supervised"},
     "Head2ToeMatchesFineTuning": {"tasks": ("digits",), "method": "supervised"},
 }

@@ -71,6 +71,9 @@ MODULES = (
         "tasks.glyph_orientation",
         "tasks.glyph_size",
     ),
+    *("metrics.brier", "metrics.ece", "metrics.smooth_ece", "metrics.classwise_ece"),
+    *("metrics.aurc", "metrics.augrc", "metrics.ood_auroc", "metrics.ood_fpr95"),
+    *("metrics.accuracy", "metrics.nll", "metrics.mean_per_class", "metrics.temperature_scaled"),
 )
 for module in MODULES:
     found = importlib.import_module(f"raystudy.{module}")
@@ -169,4 +172,16 @@ GOLDEN = {
     "WiseFt": "ae886a21",
     "YFCC15M": "82ad4ec8",
     "ZeroShot": "d9054179",
+    "Accuracy": "fea67b72",
+    "MeanPerClass": "fea67b72",
+    "NegativeLogLikelihood": "fea67b72",
+    "Brier": "fea67b72",
+    "ECE": "afd1d3a9",
+    "SmoothECE": "fea67b72",
+    "ClasswiseECE": "5a4f07b4",
+    "AURC": "fea67b72",
+    "AUGRC": "fea67b72",
+    "OODAUROC": "0704317f",
+    "OODFPR95": "0704317f",
+    "TemperatureScaled": "fea67b72",
 }
