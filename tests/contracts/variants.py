@@ -18,6 +18,7 @@ from raystudy.kinds import Spec
 from raystudy.noise.instance_dependent import write_margins
 from raystudy.shards.manifest import Plain, build
 from raystudy.sources.glyphs import Glyphs
+from raystudy.tasks.digits import Digits
 from raystudy.tasks.table import every_task
 
 from ..tasks.miniatures import MINIATURES, tiny
@@ -55,6 +56,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
     # What a variant with required fields is made from, or a function of what needs a file; others
     # are made from nothing.
     "Glyphs": {"script": "latin"},
+    "Corrupted": {"task": Digits()},
+    "GlyphDomains": {"held_out": "printed"},
     "Curated": {"source": Glyphs(script="latin")},
     "Captioned": {"source": Glyphs(script="latin")},
     "Labelled": {"source": Glyphs(script="latin"), "classes": ("cat", "dog")},
