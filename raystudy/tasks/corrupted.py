@@ -96,7 +96,9 @@ class _Corrupted(Images):
     """Images in memory or on disk, corrupted as they are read."""
 
     def __init__(self, clean: Examples, kind: Kind, severity: Severity) -> None:
-        self._clean, self._kind, self._severity = clean, kind, severity
+        self._clean = clean
+        self._kind: Kind = kind
+        self._severity: Severity = severity
 
     def __len__(self) -> int:
         return len(self._clean)

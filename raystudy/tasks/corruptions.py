@@ -172,4 +172,6 @@ SETTINGS: dict[Kind, Settings] = {
     "pixelate": Settings((0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25)),
     "jpeg_compression": Settings((80, 65, 58, 50, 40), (25, 18, 15, 10, 7)),
 }
-_NAMED = {name_of(kind, severity): (kind, severity) for kind in KINDS for severity in SEVERITIES}
+_NAMED: dict[str, tuple[Kind, Severity]] = {
+    name_of(kind, severity): (kind, severity) for kind in KINDS for severity in SEVERITIES
+}

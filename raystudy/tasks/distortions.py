@@ -43,7 +43,7 @@ def defocus_blur(x: Pixels, setting: tuple[float, float], rng: Rng) -> Pixels:
     disk = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.float32)
     size = (3, 3) if radius <= 8 else (5, 5)
     kernel = cv2.GaussianBlur(disk / disk.sum(), ksize=size, sigmaX=edge)
-    return cv2.filter2D(x, -1, kernel)
+    return np.asarray(cv2.filter2D(x, -1, kernel), np.float64)
 
 
 def glass_blur(x: Pixels, setting: tuple[float, int, int], rng: Rng) -> Pixels:
@@ -183,7 +183,8 @@ def _zoomed(x: Pixels, factor: float) -> Pixels:
     height, width = x.shape[:2]
     tall, wide = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - tall) // 2, (width - wide) // 2
-    part = zoom(x[top : top + tall, left : left + wide], (factor, factor, 1), order=1)
+    part = x[top : top + tall, left : left + wide]
+    part = np.asarray(zoom(part, (factor, factor, 1), order=1), np.float64)
     top, left = (part.shape[0] - height) // 2, (part.shape[1] - width) // 2
     return part[top : top + height, left : left + width]
 

@@ -107,9 +107,8 @@ class ImageNet1k(TaskOnDisk):
     def _test(self, shift: str | None) -> Examples:
         if shift is None:
             return self._splits.test.examples(self.path)
-        for other, folder in self._others.items():
-            if other == shift:
-                return imagenet_others.examples(other, folder, self._other(other))
+        if shift in self._others:
+            return imagenet_others.examples(shift, self._others[shift], self._other(shift))
         root = Path(self.c or "")
         return stored_corruptions.in_folders(root, shift, imagenet_names.labels()).examples(root)
 
@@ -117,8 +116,7 @@ class ImageNet1k(TaskOnDisk):
         return names.prompts(self.class_names, imagenet_names.templates())
 
     def classes_of(self, shift: str) -> Sequence[Sequence[int]] | None:
-        of = [other for other in self._others if other == shift]
-        return self._other(of[0]).other_classes if of else None
+        return self._other(shift).other_classes if shift in self._others else None
 
     @property
     def _others(self) -> dict[Other, str]:

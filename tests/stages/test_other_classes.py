@@ -65,7 +65,8 @@ class Merged(Task):
 def test_of_each_group_the_highest(seed: int) -> None:
     logits = np.random.default_rng(seed).normal(size=(7, 10)).astype(np.float32)
     examples = Examples([str(i) for i in range(7)], np.arange(7), np.zeros(7, np.int64))
-    splits = dict.fromkeys(("validation", "test", "test-three", "test-validation"), examples)
+    names = ["validation", "test", "test-three", "test-validation"]
+    splits: dict[str, Examples] = dict.fromkeys(names, examples)
     found = _logits(Adapted(lambda x: logits[x], {}), Merged(), splits)
     for split in ("validation", "test", "test-validation"):
         np.testing.assert_array_equal(found[split], logits)

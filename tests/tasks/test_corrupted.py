@@ -68,7 +68,7 @@ def test_images_are_corrupted_by_their_ids_as_they_are_read() -> None:
     some = foggy.take(rows)
     assert isinstance(some.inputs, Images)
     for i, row in enumerate(rows):
-        expected = corrupt(clean.array[row], "fog", 3, clean.ids[row])
+        expected = corrupt(clean.array[row], "fog", 3, clean.ids[int(row)])
         np.testing.assert_array_equal(some.inputs.read(i), expected)
         np.testing.assert_array_equal(foggy.inputs.read(int(row)), expected)
 
