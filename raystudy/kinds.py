@@ -390,7 +390,6 @@ class Task(Spec, ABC):
 
     kind: ClassVar[str] = "Task"
     class_names: ClassVar[tuple[str, ...]]
-    shifts: ClassVar[tuple[str, ...]] = ()
     metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "accuracy"
     """By which it is judged where it was published."""
     in_distribution: ClassVar[Literal["test", "validation"]] = "test"
@@ -405,6 +404,11 @@ class Task(Spec, ABC):
     def group(self) -> Group | None:
         """Its kind in the division of VTAB (Zhai et al. 2019, arXiv 1910.04867)."""
         return None
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        """Names of its other test sets."""
+        return ()
 
     @property
     @abstractmethod
@@ -472,8 +476,8 @@ class TaskOnDisk(Task):
         Raises FileNotFoundError if they are not there.
         """
         self.check()
-        root = Path(self.path)
-        return digest([(name, (root / name).stat().st_size) for name in sorted(self.files(root))])
+        names = sorted(self.files(Path(self.path)))
+        return digest([(name, self.place(name).stat().st_size) for name in names])
 
     @abstractmethod
     def missing(self, root: Path) -> Sequence[str]:
@@ -482,6 +486,10 @@ class TaskOnDisk(Task):
     @abstractmethod
     def files(self, root: Path) -> Sequence[str]:
         """Paths below ``root`` of all that it reads, in any order."""
+
+    def place(self, name: str) -> Path:
+        """Where one of ``files`` lies, for data sets in several folders."""
+        return Path(self.path) / name
 
 
 class Encoder(ABC):

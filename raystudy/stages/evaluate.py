@@ -6,7 +6,7 @@ inputs to logits. ``raystudy.seal`` keeps the split closed to whoever comes anot
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -70,7 +70,7 @@ def evaluate(
     for f in fitted:
         started = time.perf_counter()
         splits = {"validation": f.validation} | tests[f.cell.adaptation.taps]
-        logits = {s: f.adapted.predict(e.array) for s, e in splits.items()} if f.adapted else {}
+        logits = _logits(f.adapted, task, splits) if f.adapted else {}
         axes = (
             f.cell.axes()
             | facts
@@ -127,6 +127,19 @@ def _test(task: Task, shift: str | None) -> Examples:
 def _kept(task: Task, shift: str | None) -> Examples:
     """Shifts are made once a process, for every backbone is tested on them."""
     return task.sealed(shift)
+
+
+def _logits(adapted: Adapted, task: Task, splits: Mapping[str, Examples]) -> dict[str, Floats]:
+    """Of each split, for its own classes: where several of the task's stand for one of them, their
+    highest."""
+    other_classes = {f"test-{shift}": task.classes_of(shift) for shift in task.shifts}
+    found = {}
+    for split, examples in splits.items():
+        logits = adapted.predict(examples.array)
+        if (groups := other_classes.get(split)) is not None:
+            logits = np.stack([logits[:, list(group)].max(axis=1) for group in groups], axis=1)
+        found[split] = logits
+    return found
 
 
 def _predictions(cell: Cell, split: str, examples: Examples, logits: Floats) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from raystudy.metrics.accuracy import Accuracy
 from raystudy.noise.instance_dependent import write_margins
 from raystudy.shards.manifest import Plain, build
 from raystudy.sources.glyphs import Glyphs
+from raystudy.tasks.digits import Digits
 from raystudy.tasks.table import every_task
 
 from ..tasks.miniatures import MINIATURES, tiny
@@ -56,6 +57,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
     # What a variant with required fields is made from, or a function of what needs a file; others
     # are made from nothing.
     "Glyphs": {"script": "latin"},
+    "Corrupted": {"task": Digits()},
+    "GlyphDomains": {"held_out": "printed"},
     "Curated": {"source": Glyphs(script="latin")},
     "Captioned": {"source": Glyphs(script="latin")},
     "Labelled": {"source": Glyphs(script="latin"), "classes": ("cat", "dog")},
