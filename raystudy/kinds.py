@@ -451,6 +451,10 @@ class Task(Spec, ABC):
         """The domain that a training or validation example is from, where there are several."""
         return ""
 
+    def part(self, shift: str) -> Integers | None:
+        """Where a shift is a part of the test split: its rows. It is not read again, then."""
+        return None
+
     def classes_of(self, shift: str) -> Sequence[Sequence[int]] | None:
         """Where a shift has other classes: for each of them the classes of the task that stand for
         it, of which the highest logit counts. None where it has the task's own."""
@@ -545,10 +549,10 @@ class Adaptation(Spec, ABC):
         of the last layer."""
         return None
 
-    @property
-    def num_configurations(self) -> int:
-        """Settings among which it chooses by validation: as many for every arm of a study."""
-        return 1
+    def configurations(self) -> Sequence[Adaptation]:
+        """The settings among which it chooses by validation, each with nothing left to choose: as
+        many for every arm of a study."""
+        return (self,)
 
     @abstractmethod
     def adapt(

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from raystudy import seal
-from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Task
+from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Scored, Task
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
@@ -84,12 +84,13 @@ def evaluate(
         )
         if not logits:  # that it cannot be done is a result too, and is not tried again
             records.append(axes | {"split": "none", "metric": "unsupported", "value": 1.0})
+        scored = {s: Scored(scores, splits[s].labels) for s, scores in logits.items()}
         for split, scores in logits.items():
-            examples = splits[split]
             for metric in (*METRICS, *OF_TASK[task.metric]):
-                value = metric.compute(scores, examples.labels)
-                records.append(axes | {"split": split, "metric": metric.name, "value": value})
-            predictions.append(_predictions(f.cell, split, examples, scores))
+                value = metric.judge(split, scored)
+                if value is not None:
+                    records.append(axes | {"split": split, "metric": metric.name, "value": value})
+            predictions.append(_predictions(f.cell, split, splits[split], scores))
         for name, value in f.adapted.cost.items() if f.adapted else ():
             records.append(axes | {"split": "cost", "metric": name, "value": value})
     return pl.DataFrame(records), pl.concat(predictions)
@@ -112,10 +113,17 @@ def _open(
     """Layer → split → examples; of images where there are no layers, under None."""
     with seal.opened():
         splits = {"test": partial(_test, task, None)}
-        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in task.shifts}
+        parts = {shift: rows for shift in task.shifts if (rows := task.part(shift)) is not None}
+        others = [shift for shift in task.shifts if shift not in parts]
+        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in others}
+        found: dict[int | None, dict[str, Examples]]
         if layers is not None:
-            return features(encoder, splits, layers, "sealed", task, store)
-        return {None: {name: images(split(), encoder) for name, split in splits.items()}}
+            found = features(encoder, splits, layers, "sealed", task, store)
+        else:
+            found = {None: {name: images(split(), encoder) for name, split in splits.items()}}
+    for of_layer in found.values():
+        of_layer |= {f"test-{s}": of_layer["test"].take(rows) for s, rows in parts.items()}
+    return found
 
 
 def _test(task: Task, shift: str | None) -> Examples:
@@ -133,8 +141,12 @@ def _logits(adapted: Adapted, task: Task, splits: Mapping[str, Examples]) -> dic
     """Of each split, for its own classes: where several of the task's stand for one of them, their
     highest."""
     other_classes = {f"test-{shift}": task.classes_of(shift) for shift in task.shifts}
-    found = {}
+    parts = {f"test-{shift}": task.part(shift) for shift in task.shifts}
+    found: dict[str, Floats] = {}
     for split, examples in splits.items():
+        if (rows := parts.get(split)) is not None:  # of what was predicted already
+            found[split] = found["test"][rows]
+            continue
         logits = adapted.predict(examples.array)
         if (groups := other_classes.get(split)) is not None:
             logits = np.stack([logits[:, list(group)].max(axis=1) for group in groups], axis=1)

@@ -91,6 +91,10 @@ class Suite:
         splits, rows = remembered(_read, path, self)
         return (splits.test.take(rows[shift]) if shift else splits.test).examples(path)
 
+    def part(self, path: str, shift: str) -> Integers:
+        """Rows of the domain that is held out."""
+        return remembered(_read, path, self)[1][shift]
+
     def _splits(self, path: str) -> Splits:
         return remembered(_read, path, self)[0]
 

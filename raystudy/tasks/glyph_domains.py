@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from raystudy.kinds import Examples, Group, Size, Task
+from raystudy.kinds import Examples, Group, Integers, Size, Task
 from raystudy.randomness import generator
-from raystudy.tasks.domains import divided, domain_of, held_out_size
+from raystudy.tasks.domains import SHIFTS, divided, domain_of, held_out_size
 from raystudy.tasks.glyph_renderings import FILES, RENDERINGS, Domain
 from raystudy.tasks.glyph_scenes import font_path
 
@@ -52,7 +52,7 @@ class GlyphDomains(Task):
 
     @property
     def shifts(self) -> tuple[str, ...]:
-        return ("in", "out", "unknown")
+        return (*SHIFTS, "unknown")
 
     @property
     def size(self) -> Size:
@@ -86,6 +86,9 @@ class GlyphDomains(Task):
             (name, *(f"{how} {name}" for how in ("sans", "serif", "slanted serif")))
             for name in self.class_names
         ]
+
+    def part(self, shift: str) -> Integers | None:
+        return self._rows(self.held_out, shift) if shift in SHIFTS else None
 
     def domain_of(self, id: str) -> str:
         return domain_of(id)

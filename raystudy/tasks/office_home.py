@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from raystudy.kinds import Examples, Size, TaskOnDisk
+from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
 from raystudy.tasks import names
 from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
 
@@ -80,6 +80,9 @@ class OfficeHome(TaskOnDisk):
 
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
+
+    def part(self, shift: str) -> Integers | None:
+        return self._suite.part(self.path, shift) if shift in SHIFTS else None
 
     def domain_of(self, id: str) -> str:
         return domain_of(id)
