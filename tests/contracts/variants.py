@@ -44,7 +44,7 @@ def _with_margins() -> dict[str, Any]:
 
 def _on_disk() -> dict[str, Any]:
     """A source on disk has no key before it has a manifest; an empty one will do."""
-    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getpid()}")
     folder.mkdir(exist_ok=True)
     with tarfile.open(folder / "0.tar", "w"):
         pass
@@ -93,6 +93,7 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         "source": "latin",
     },
     "TemperatureScaled": {"metric": Accuracy()},
+    "TrendOverModels": {"against": "parameters", "adaptation": "fine-tune"},
     "Head2ToeGainsWhereAffinityIsLow": {"tasks": tuple("abcd"), "method": "supervised"},
     "Head2ToeMatchesFineTuning": {"tasks": ("digits",), "method": "supervised"},
 }

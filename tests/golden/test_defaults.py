@@ -107,7 +107,7 @@ def test_defaults(name: str) -> None:
 
 
 GOLDEN = {
-    "Architecture": "906164a3",
+    "Architecture": "044d5200",
     "Augmentation": "b400dbcc",
     "Budget": "b7fa0d2a",
     "CC12M": "82ad4ec8",
@@ -120,7 +120,7 @@ GOLDEN = {
     "Curated": "2f418e30",
     "Digits": "85f11eb2",
     "DroppedWords": "24ff9c10",
-    "FineTune": "0a2dec18",
+    "FineTune": "84dfc5d8",
     "GCE": "ff0b8b02",
     "GlyphCount": "2b0a605d",
     "GlyphLetter": "2b0a605d",
@@ -180,7 +180,7 @@ GOLDEN = {
     "ShuffledCaptions": "fea67b72",
     "Shutterstock": "82ad4ec8",
     "SimCLR": "ebfe1a5e",
-    "Study": "43450256",
+    "Study": "f3130004",
     "Supervised": "d6a95f1f",
     "Symmetric": "fea67b72",
     "TemplateCaptions": "da88b25f",
@@ -189,7 +189,7 @@ GOLDEN = {
     "Typos": "6bdea06b",
     "WIT": "82ad4ec8",
     "WebDataset": "7b9270ac",
-    "WiseFt": "ae886a21",
+    "WiseFt": "bd6c203a",
     "YFCC15M": "82ad4ec8",
     "ZeroShot": "d9054179",
     "Accuracy": "fea67b72",
