@@ -81,9 +81,8 @@ class Fit:
             at = at[None]
         y = np.asarray(self.law.predict(at, self.parameters), dtype=np.float64)
         curves = np.asarray(self.law.predict(at, self.resampled), dtype=np.float64)
-        if self.settings is None:
-            low, high = band(curves)
-            return y, low, high
+        if self.settings is None or not len(curves):
+            return y, *band(curves)
         loss = self.settings.loss
         with np.errstate(all="ignore"):
             centre, curves = loss.forward(y), loss.forward(curves)
@@ -200,7 +199,7 @@ class Fit:
 
     def interval_of(self, i: int) -> tuple[float, float]:
         """The interval of the parameter at place ``i``."""
-        if self.settings is None:
+        if self.settings is None or not len(self.resampled):
             low, high = band(self.resampled[:, i])
             return float(low), float(high)
         is_log = self.law.parameters[i] in self.law.logarithmic
@@ -210,7 +209,7 @@ class Fit:
         edges = band(at + self.widening * (values - at), self.settings.coverage)
         if is_log:
             edges = np.exp(edges)
-        inside = np.clip(edges, *self.bounds[i]) if len(values) else edges
+        inside = np.clip(edges, *self.bounds[i])
         return float(inside[0]), float(inside[1])
 
     @property

@@ -10,6 +10,7 @@ from raystudy.laws import (
     BoundedPower,
     Broken,
     EffectiveData,
+    FitStatus,
     OffsetPower,
     Power,
     ProbitLine,
@@ -102,21 +103,22 @@ def test_bnsl_of_four_digit_addition():
     )
     expected = truth["ground_truth"]
     for name, value in zip(found.law.parameters, found.parameters, strict=True):
-        assert value == pytest.approx(expected[name], rel=2e-3), name
-    assert found.rmse == pytest.approx(0.0006, abs=5e-6)
-    curve = np.asarray(found.law.predict(test["train_set_size"].to_numpy(), found.parameters))
-    miss = np.log1p(curve) - np.log1p(test["test_cross_entropy"].to_numpy())
-    assert np.sqrt(np.mean(miss**2)) == pytest.approx(0.01092, abs=5e-5)
+        assert value == pytest.approx(expected[name], rel=1e-5), name
+    for rows, error in ((train, 0.0006), (test, 0.01092)):  # of plain logs, though log(y + 1) is fitted
+        curve = np.asarray(found.law.predict(rows["train_set_size"].to_numpy(), found.parameters))
+        assert rmse_log(curve, rows["test_cross_entropy"].to_numpy()) == pytest.approx(
+            error, abs=5e-6
+        )
 
 
-def test_bnsl_without_noise_is_recovered_before_its_break_ends():
+def test_bnsl_without_noise_is_recovered_soon_after_its_break():
     truth = json.loads((published.folder("03_bnsl") / "noiseless_simulation_truth.json").read_text())
     law = Broken()
     parameters = np.array([truth["ground_truth"][name] for name in law.parameters])
     x = np.arange(1.0, 4096)
     y = np.asarray(law.predict(x, parameters))
-    found = fit(None, law, x=x[:405], y=y[:405], loss="log1p", num_resamples=0)
-    np.testing.assert_allclose(law.predict(x, found.parameters), y, rtol=1e-3)
+    found = fit(None, law, x=x[:700], y=y[:700], loss="log1p", num_resamples=0)
+    np.testing.assert_allclose(law.predict(x, found.parameters), y, rtol=1e-4)
 
 
 def test_repeated_data_has_the_published_minimum_and_a_lower_one():
@@ -134,12 +136,17 @@ def test_repeated_data_has_the_published_minimum_and_a_lower_one():
         fixed=fixed,
         num_resamples=0,
     )
-    assert [basin.near for basin in found.basins[:2]] == [True, True]
+    assert found.status is FitStatus.SEVERAL_BASINS
     places = {
         (round(b.parameters[5], 2), round(b.parameters[6], 2)): b.objective for b in found.basins
     }
-    lower, printed = found.basins[0], min(found.basins, key=lambda b: abs(b.parameters[5] - 15.39))
+    lower, printed = (
+        min(found.basins, key=lambda b: abs(b.parameters[5] - R_D)) for R_D in (46.99, 15.39)
+    )
+    assert found.basins[0].objective < lower.objective  # and one is lower still, at R_D* 95
     assert lower.parameters[5:] == pytest.approx([46.99, 2.33], rel=2e-3), places
+    assert lower.near
+    assert printed.near
     assert lower.objective == pytest.approx(0.0158073786, abs=2e-9)
     assert printed.parameters[5:] == pytest.approx([15.387756, 5.309743], rel=2e-3), places
     assert printed.objective == pytest.approx(0.0158259366, abs=1e-8)
@@ -152,13 +159,14 @@ def test_repeated_data_has_the_published_minimum_and_a_lower_one():
 
 
 def test_the_transfer_gaps_of_56_series():
-    results = published.table("13_syn2real_transfer", "results_finetune.csv")
+    file = published.folder("13_syn2real_transfer") / "results_finetune.csv"
+    results = pl.read_csv(file, null_values="NA", infer_schema_length=None)
     reference = published.table(
         "13_syn2real_transfer", "reference_fits_author_recipe.csv"
     )
     keys = ["model", "ptask", "pdata", "ftask", "fdata", "fratio", "pscale"]
     last = (
-        results.filter(pl.col("pretrain.data").cast(pl.Float64) > 0)
+        results.filter(pl.col("pretrain.data") > 0)
         .sort("n_eval")
         .group_by([*keys, "pretrain.data"])
         .last()
@@ -189,7 +197,7 @@ def test_probit_lines_of_the_imagenet_testbed():
     reference = published.table("15_accuracy_on_the_line", "reference_probit_fits.csv")
     for row in reference.filter(testbed="imagenet-testbed").iter_rows(named=True):
         pair = accuracy.select(x=pl.col("val") / 100, y=pl.col(row["shift"]) / 100).drop_nulls()
-        pair = pair.filter((pl.col("y") > 0) & (pl.col("y") < 1))
+        pair = pair.filter(pl.col("y") > 0.002)  # the reference leaves out what guesses
         assert len(pair) == row["n"]
         found = fit(pair, ProbitLine(), num_resamples=0)
         intercept, slope = found.parameters

@@ -101,7 +101,7 @@ def test_a_fit_in_words_says_what_was_found():
     found = fit(frame(6), OffsetPower(), x="size", y="error", seed="seed", loss="log")
     text = found.report()
     assert found.status is FitStatus.FINE, found.reasons
-    for words in ("E + A·x^−α", "fine", "alpha = 0.4", "held out x > 5e+05", "seeds"):
+    for words in ("E + A·x^−α", "fine", "  alpha = ", "held out x > 5e+05", "seeds"):
         assert words in text
 
 
