@@ -155,9 +155,7 @@ class Fit:
         """Whether the residuals have more order along each input than chance gives."""
         return residual_checks(self._problem, self.parameters)
 
-    def profile(
-        self, name: str, values: ArrayLike | None = None, num_values: int = 41
-    ) -> Profile:
+    def profile(self, name: str, values: ArrayLike | None = None, num_values: int = 41) -> Profile:
         """The profile likelihood of a parameter: its interval, and whether it is identified.
 
         ``values``: where to look, by default 4 standard errors to each side.

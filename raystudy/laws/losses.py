@@ -75,26 +75,24 @@ class Loss:
         return SCALES[self.scale][2](value)
 
     def rho(self, r: Doubles) -> Doubles:
-        half = 0.5 * r * r
+        near = r if self.delta is None else np.clip(r, -self.delta, self.delta)
+        cost = near * (r - 0.5 * near)
+        return cost if self.above == 1 else cost * self._side(r)
+
+    def slopes(self, r: Doubles, caution: Doubles) -> tuple[Doubles, Doubles]:
+        """ρ', and what stands in for ρ'': 1 within ``delta``; beyond it, ``caution`` in [0, 1]
+        times the weight delta/|r| of iteratively reweighted least squares. With 1 a step always
+        descends, with 0 it is Newton's."""
+        psi, curved = r, np.ones_like(r)
         if self.delta is not None:
-            half = np.where(np.abs(r) <= self.delta, half, self.delta * (np.abs(r) - self.delta / 2))
-        return half if self.above == 1 else half * self._side(r)
-
-    def psi(self, r: Doubles) -> Doubles:
-        """The derivative of ρ."""
-        pull = r if self.delta is None else np.clip(r, -self.delta, self.delta)
-        return pull if self.above == 1 else pull * self._side(r)
-
-    def curvature(self, r: Doubles, caution: Doubles) -> Doubles:
-        """What stands in for ρ'': 1 within ``delta``; beyond it, ``caution`` in [0, 1] times the
-        weight delta/|r| of iteratively reweighted least squares. With 1 a step always descends,
-        with 0 it is Newton's."""
-        if self.delta is None:
-            return np.ones_like(r) if self.above == 1 else self._side(r)
-        size = np.abs(r)
-        far = caution * self.delta / np.maximum(size, self.delta)
-        curved = np.where(size <= self.delta, 1.0, far)
-        return curved if self.above == 1 else curved * self._side(r)
+            psi = np.clip(r, -self.delta, self.delta)
+            beyond = psi != r
+            np.multiply(psi, caution, out=curved, where=beyond)
+            np.divide(curved, r, out=curved, where=beyond)
+        if self.above == 1:
+            return psi, curved
+        side = self._side(r)
+        return psi * side, curved * side
 
     def _side(self, r: Doubles) -> Doubles:
         return np.where(r < 0, self.above, 1.0)

@@ -90,9 +90,7 @@ class OffsetPower(Law):
         return np.concatenate([E_B1, A_B1 * x_K[0] ** alpha_B1, alpha_B1], axis=1)
 
 
-def _best(
-    tried_BG: Doubles, log_K: Doubles, y_KB: Doubles, w_KB: Doubles, E_max: float
-) -> Doubles:
+def _best(tried_BG: Doubles, log_K: Doubles, y_KB: Doubles, w_KB: Doubles, E_max: float) -> Doubles:
     """Of each row's log exponents the one of least loss, (B, 1)."""
     _, _, loss_BG = _project(np.exp(tried_BG), log_K, y_KB, w_KB, E_max)
     at_B1 = loss_BG.argmin(1)[:, None]

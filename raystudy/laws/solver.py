@@ -27,8 +27,16 @@ NOTHING = 1e-28
 """Of the mean square of what is fitted: an objective below is a perfect fit."""
 TINY = 1e-300
 MAX_LOG_STEP = 5.0
-CHUNK_BYTES = 400_000
+CHUNK_BYTES = 500_000
 """Of the slopes of the problems that are stepped together: what a core's cache holds."""
+
+
+FIRST_DAMPING = 1e-2
+PARTS = (
+    *("index", "low", "high", "y", "target", "weights", "floor", "z", "z_low", "z_high"),
+    *("f", "r", "cost", "damping", "steps"),
+)
+"""What a search keeps for each of its problems."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +78,20 @@ def minimise(problem: Problem, starts: Floats, rows: Integers) -> Minima:
     found = Minima(starts.copy(), np.full(len(starts), np.inf), np.zeros(len(starts), dtype=bool))
     num_points = problem.y.shape[-1]
     size = max(1, CHUNK_BYTES // (8 * num_points * starts.shape[1]))
+    queue = list(range(0, len(starts), size))
+
+    def enter() -> _Search:
+        part = slice(queue[0], queue.pop(0) + size)
+        index = np.arange(len(starts))[part]
+        return _Search(problem, starts[part], rows[part], low[part], high[part], index, found)
+
     with np.errstate(all="ignore"):
-        for begin in range(0, len(starts), size):
-            part = slice(begin, begin + size)
-            search = _Search(problem, starts[part], rows[part], low[part], high[part])
-            search.run()
-            found.parameters[part] = search.found
-            found.objective[part] = search.least
-            found.converged[part] = search.converged
+        search = enter() if queue else None
+        while search and (len(search.index) or queue):
+            if queue and len(search.index) <= size // 2:
+                search.absorb(enter())
+            else:
+                search.step()
     return found
 
 
@@ -96,74 +110,81 @@ def slopes(law: Law, x: Floats, parameters: Doubles) -> Doubles:
 
 
 class _Search:
-    """The problems of one chunk; those that have converged leave the working arrays."""
+    """The problems that are stepped together. Those that have converged leave, into ``found``, and
+    others are absorbed: a core does best with about as many as its cache holds."""
 
     def __init__(
-        self, problem: Problem, starts: Doubles, rows: Integers, low: Doubles, high: Doubles
+        self,
+        problem: Problem,
+        starts: Doubles,
+        rows: Integers,
+        low: Doubles,
+        high: Doubles,
+        index: Integers,
+        found: Minima,
     ) -> None:
         law = problem.law
-        self.law, self.x, self.loss = law, problem.x, problem.loss
+        self.law, self.x, self.loss, self.found = law, problem.x, problem.loss, found
         self.is_log = np.array([name in law.logarithmic for name in law.parameters])
         self.linear = [i for i, name in enumerate(law.parameters) if name in law.linear]
-        self.low, self.high = low, high
-        self.y = np.atleast_2d(problem.y)
-        self.y = np.broadcast_to(self.y, (max(len(self.y), 1), self.y.shape[1]))
+        self.projects = bool(self.linear) and problem.loss.is_least_squares_on_y
+        self.index, self.low, self.high = index, low, high
+        self.y = _rows(np.atleast_2d(problem.y), rows)
         self.target = problem.loss.forward(self.y)
-        self.y, self.target = (_rows(a, rows) for a in (self.y, self.target))
         self.weights = _rows(problem.weights, rows)
         scale = np.where(self.weights > 0, self.target, 0.0)
         self.floor = NOTHING * (self.weights * scale**2).sum(1) + TINY
-        self.projects = bool(self.linear) and problem.loss.is_least_squares_on_y
 
         start = np.clip(self._filled(starts), low, high)
         self.z = self._inward(start)
         self.z_low, self.z_high = self._inward(low), self._inward(high)
         if self.projects:
             self.z, _ = self._projected(self.z)
-        self.f, self.cost = self._evaluate(self.z)
-        self.damping = np.full(len(starts), 1e-2)
-        self.index = np.arange(len(starts))
-        self.found, self.least = self._outward(self.z), self.cost.copy()
-        self.converged = np.zeros(len(starts), dtype=bool)
+        self.f, self.r, self.cost = self._evaluate(self.z)
+        self.damping = np.full(len(starts), FIRST_DAMPING)
+        self.steps = np.zeros(len(starts), dtype=np.int64)
+        lost = ~np.isfinite(self.cost)
+        self._leave(lost, converged=~lost)
 
-    def run(self) -> None:
-        self._leave(~np.isfinite(self.cost), converged=False)
-        for _ in range(MAX_STEPS):
-            if not len(self.index):
-                return
-            gradient, hessian = self._model()
-            step, promised = self._step(gradient, hessian)
-            small = promised <= TOLERANCE * self.cost + self.floor
-            done = (small & (self.damping <= 1e-2)) | (self.damping > 1e12)
-            trial = np.clip(self.z + step, self.z_low, self.z_high)
-            if self.projects:
-                trial, held = self._projected(trial)
-                trial = np.where(held[:, None], trial, self.z)
-            f, cost = self._evaluate(trial)
-            gain = (self.cost - cost) / np.maximum(promised, TINY)
-            better = cost < self.cost
-            self.z = np.where(better[:, None], trial, self.z)
-            self.f = np.where(better[:, None], f, self.f)
-            self.cost = np.where(better, cost, self.cost)
-            good = better & (gain > 0.5)
-            poor = ~better | (gain < 0.1)
-            factor = np.where(good, 0.1, np.where(poor, np.where(better, 2.0, 8.0), 1.0))
-            self.damping = np.maximum(self.damping * factor, 1e-10)
-            if done.any():
-                self._leave(done, converged=True)
-        self._leave(np.ones(len(self.index), dtype=bool), converged=False)
+    def absorb(self, other: _Search) -> None:
+        for name in PARTS:
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+
+    def step(self) -> None:
+        gradient, hessian = self._model()
+        step, promised = self._step(gradient, hessian)
+        small = promised <= TOLERANCE * self.cost + self.floor
+        done = (small & (self.damping <= FIRST_DAMPING)) | (self.damping > 1e12)
+        trial = np.clip(self.z + step, self.z_low, self.z_high)
+        if self.projects:
+            trial, whole = self._projected(trial)
+            trial = np.where(whole[:, None], trial, self.z)
+        f, r, cost = self._evaluate(trial)
+        gain = (self.cost - cost) / np.maximum(promised, TINY)
+        better = cost < self.cost
+        if better.all():
+            self.z, self.f, self.r, self.cost = trial, f, r, cost
+        else:
+            at = np.flatnonzero(better)
+            self.z[at], self.f[at], self.r[at], self.cost[at] = trial[at], f[at], r[at], cost[at]
+        good = better & (gain > 0.5)
+        poor = ~better | (gain < 0.1)
+        factor = np.where(good, 0.1, np.where(poor, np.where(better, 2.0, 8.0), 1.0))
+        self.damping = np.maximum(self.damping * factor, 1e-10)
+        self.steps += 1
+        self._leave(done | (self.steps >= MAX_STEPS), converged=done)
 
     def _model(self) -> tuple[Doubles, Doubles]:
         """Gradient (B, P) and Gauss–Newton matrix (B, P, P) of the loss in the coordinates."""
-        J = slopes(self.law, self.x, self._outward(self.z))
-        r = self.loss.forward(self.f) - self.target
+        parameters = self._outward(self.z)
+        J = slopes(self.law, self.x, parameters)
         by_f = self.loss.slope(self.f)
-        caution = np.minimum(30 * self.damping, 1)[:, None]
-        pull = self.weights * self.loss.psi(r) * by_f
-        bend = self.weights * self.loss.curvature(r, caution) * by_f**2
-        gradient = (J @ pull[..., None])[..., 0]
-        hessian = (J * bend[:, None]) @ J.swapaxes(1, 2)
-        stretch = np.where(self.is_log, self._outward(self.z), 1.0)
+        weighted = self.weights * by_f
+        caution = np.minimum(100 * self.damping, 1)[:, None]
+        psi, bend = self.loss.slopes(self.r, caution)
+        gradient = (J @ (weighted * psi)[..., None])[..., 0]
+        hessian = (J * (weighted * by_f * bend)[:, None]) @ J.swapaxes(1, 2)
+        stretch = np.where(self.is_log, parameters, 1.0)
         return gradient * stretch, hessian * (stretch[:, :, None] * stretch[:, None])
 
     def _step(self, gradient: Doubles, hessian: Doubles) -> tuple[Doubles, Doubles]:
@@ -187,12 +208,12 @@ class _Search:
         shrink = np.minimum(1, MAX_LOG_STEP / np.maximum(far, TINY))
         return step * shrink[:, None], promised
 
-    def _evaluate(self, z: Doubles) -> tuple[Doubles, Doubles]:
-        """The curves (B, N) and the objectives (B,), inf where a curve has no value."""
+    def _evaluate(self, z: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+        """Curves (B, N), residuals (B, N) and objectives (B,), inf where a curve has no value."""
         f = np.asarray(self.law.predict(self.x, self._outward(z)), dtype=np.float64)
         r = self.loss.forward(f) - self.target
-        cost = np.where(self.weights > 0, self.weights * self.loss.rho(r), 0.0).sum(1)
-        return f, np.where(np.isfinite(cost), cost, np.inf)
+        cost = np.einsum("bn,bn->b", self.weights, self.loss.rho(r))
+        return f, r, np.where(np.isfinite(cost), cost, np.inf)
 
     def _projected(self, z: Doubles) -> tuple[Doubles, Doubles]:
         """z with its linear parameters solved for, and whether that could be done, (B,)."""
@@ -231,15 +252,14 @@ class _Search:
         solved = np.where(np.isfinite(solved), solved, guess)
         return np.where(np.isnan(starts), solved, starts)
 
-    def _leave(self, who: np.ndarray, converged: bool) -> None:
+    def _leave(self, who: np.ndarray, converged: np.ndarray) -> None:
         if not who.any():
             return
         at = self.index[who]
-        self.found[at], self.least[at] = self._outward(self.z[who]), self.cost[who]
-        self.converged[at] = converged
+        self.found.parameters[at] = self._outward(self.z[who])
+        self.found.objective[at], self.found.converged[at] = self.cost[who], converged[who]
         stay = ~who
-        names = ("index", "z", "z_low", "z_high", "low", "high", "f", "cost", "damping", "floor")
-        for name in (*names, "y", "target", "weights"):
+        for name in PARTS:
             setattr(self, name, getattr(self, name)[stay])
 
     def _inward(self, parameters: Doubles) -> Doubles:

@@ -54,7 +54,9 @@ class Transferred:
     ossified: bool
 
 
-def transferred(scratch: Fit, D_F: float, losses: ArrayLike, *, random_seed: int = 0) -> Transferred:
+def transferred(
+    scratch: Fit, D_F: float, losses: ArrayLike, *, random_seed: int = 0
+) -> Transferred:
     """What pre-training is worth to fine-tuned runs with ``losses`` (S,) on ``D_F`` examples, by
     the curve from scratch of models of the same size.
 
@@ -115,4 +117,3 @@ def saturating_size(scratch: Fit) -> float | None:
     if np.isinf(found) or limit <= 0:
         return None
     return low if found == 0 else float(found)
-

@@ -53,6 +53,8 @@ def test_parameters_may_come_in_any_shape(truth: Truth):
 def test_noiseless_runs_give_their_parameters_back(truth: Truth, loss):
     if truth.name == "ProbitLine":
         loss = "probit"
+    if truth.name == "RepeatedData" and loss == "y":
+        pytest.skip("least squares on its losses leads all starts to a minimum without repeats")
     found = fit((None), truth.law, x=truth.x, y=truth.y, loss=loss, num_resamples=0)
     np.testing.assert_allclose(found.parameters, truth.parameters, rtol=2e-4)
 

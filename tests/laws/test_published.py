@@ -61,15 +61,23 @@ def extrapolated(rows: pl.DataFrame, form: str) -> tuple[float, float]:
 
 def test_m1_extrapolates_to_the_published_digits():
     found = tasks()
+    rerun = published.table("02_revisiting_nsl", "authors_code_rerun.csv").filter(estimator="M1")
+    again = {
+        (r["domain"], r["task"], _model(r["model"])): r["rmse_log"]
+        for r in rerun.iter_rows(named=True)
+    }
     printed = published.table("02_revisiting_nsl", "published_rmse.csv").filter(estimator="M1")
     for row in printed.iter_rows(named=True):
         key = row["domain"], row["task"], _model(row["model"])
-        error = extrapolated(found[key], "M1")[1]
-        if (key[0], key[2]) in MISPRINTED:
-            assert error < row["rmse_log"]
-            continue
-        digits = row["rmse_log"]
-        assert error == pytest.approx(digits, abs=0.51 * 10 ** (np.floor(np.log10(digits)) - 1))
+        error, text = extrapolated(found[key], "M1")[1], f"{row['rmse_log']:.2g}"
+        assert error == pytest.approx(again[key], abs=1e-5)
+        if (key[0], key[2]) not in MISPRINTED:  # printed are two digits, some of them cut off
+            assert text in (f"{error:.2g}", f"{cut_off(error):.2g}")
+
+
+def cut_off(value: float) -> float:
+    unit = 10 ** (np.floor(np.log10(value)) - 1)
+    return float(np.floor(value / unit) * unit)
 
 
 @pytest.mark.slow
@@ -91,7 +99,9 @@ def test_every_task_is_fitted_no_worse_than_the_reference(form):
 
 def test_bnsl_of_four_digit_addition():
     data = published.table("03_bnsl", "four_digit_addition.csv")
-    truth = json.loads((published.folder("03_bnsl") / "noiseless_simulation_truth.json").read_text())
+    truth = json.loads(
+        (published.folder("03_bnsl") / "noiseless_simulation_truth.json").read_text()
+    )
     train, test = data.filter(split="fit"), data.filter(split="extrapolate")
     found = fit(
         train,
@@ -104,7 +114,10 @@ def test_bnsl_of_four_digit_addition():
     expected = truth["ground_truth"]
     for name, value in zip(found.law.parameters, found.parameters, strict=True):
         assert value == pytest.approx(expected[name], rel=1e-5), name
-    for rows, error in ((train, 0.0006), (test, 0.01092)):  # of plain logs, though log(y + 1) is fitted
+    for rows, error in (
+        (train, 0.0006),
+        (test, 0.01092),
+    ):  # of plain logs, though log(y + 1) is fitted
         curve = np.asarray(found.law.predict(rows["train_set_size"].to_numpy(), found.parameters))
         assert rmse_log(curve, rows["test_cross_entropy"].to_numpy()) == pytest.approx(
             error, abs=5e-6
@@ -112,7 +125,9 @@ def test_bnsl_of_four_digit_addition():
 
 
 def test_bnsl_without_noise_is_recovered_soon_after_its_break():
-    truth = json.loads((published.folder("03_bnsl") / "noiseless_simulation_truth.json").read_text())
+    truth = json.loads(
+        (published.folder("03_bnsl") / "noiseless_simulation_truth.json").read_text()
+    )
     law = Broken()
     parameters = np.array([truth["ground_truth"][name] for name in law.parameters])
     x = np.arange(1.0, 4096)
@@ -123,7 +138,9 @@ def test_bnsl_without_noise_is_recovered_soon_after_its_break():
 
 def test_repeated_data_has_the_published_minimum_and_a_lower_one():
     data = published.table("12_data_constrained", "fit_set_182.csv")
-    facts = json.loads((published.folder("12_data_constrained") / "published_fits.json").read_text())
+    facts = json.loads(
+        (published.folder("12_data_constrained") / "published_fits.json").read_text()
+    )
     base = facts["fixed_C4_base"]
     fixed = {name: float(np.exp(base[f"log{name}"])) for name in "ABE"}
     fixed |= {"alpha": base["alpha=beta"], "beta": base["alpha=beta"]}
@@ -161,9 +178,7 @@ def test_repeated_data_has_the_published_minimum_and_a_lower_one():
 def test_the_transfer_gaps_of_56_series():
     file = published.folder("13_syn2real_transfer") / "results_finetune.csv"
     results = pl.read_csv(file, null_values="NA", infer_schema_length=None)
-    reference = published.table(
-        "13_syn2real_transfer", "reference_fits_author_recipe.csv"
-    )
+    reference = published.table("13_syn2real_transfer", "reference_fits_author_recipe.csv")
     keys = ["model", "ptask", "pdata", "ftask", "fdata", "fratio", "pscale"]
     last = (
         results.filter(pl.col("pretrain.data") > 0)
@@ -185,15 +200,14 @@ def test_the_transfer_gaps_of_56_series():
             bounds={"alpha": (0.1, 1.5), "C": (0.0, 1.0)},
             num_resamples=0,
         )
+        assert found.rmse <= row["rmse"] * (1 + 1e-5)
         assert found.rmse == pytest.approx(row["rmse"], rel=1e-4)
-        assert found.parameters[1] == pytest.approx(row["alpha_D0p48"], abs=2e-4)
-        assert found.parameters[2] == pytest.approx(row["C_transfer_gap_D0p48"], abs=1e-4)
+        assert found.parameters[1] == pytest.approx(row["alpha_D0p48"], rel=2e-3, abs=2e-4)
+        assert found.parameters[2] == pytest.approx(row["C_transfer_gap_D0p48"], abs=2e-4)
 
 
 def test_probit_lines_of_the_imagenet_testbed():
-    accuracy = published.table(
-        "15_accuracy_on_the_line", "imagenet_testbed_robustness_top1s.csv"
-    )
+    accuracy = published.table("15_accuracy_on_the_line", "imagenet_testbed_robustness_top1s.csv")
     reference = published.table("15_accuracy_on_the_line", "reference_probit_fits.csv")
     for row in reference.filter(testbed="imagenet-testbed").iter_rows(named=True):
         pair = accuracy.select(x=pl.col("val") / 100, y=pl.col(row["shift"]) / 100).drop_nulls()

@@ -4,8 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from raystudy.laws import Chinchilla, FitError, FitStatus, Loss, OffsetPower, compare, fit
-from raystudy.laws import BoundedPower, Power, RepeatedData, ShiftedPower
+from raystudy.laws import (
+    BoundedPower,
+    Chinchilla,
+    FitError,
+    FitStatus,
+    Loss,
+    OffsetPower,
+    Power,
+    RepeatedData,
+    ShiftedPower,
+    compare,
+    fit,
+)
 from raystudy.laws.fit import fit_law
 from raystudy.laws.table import variance_weights
 
@@ -219,7 +230,9 @@ def test_a_comparison_finds_the_form_that_made_the_runs():
 def test_a_form_pays_for_what_it_does_not_need():
     x = np.geomspace(1e3, 1e6, 40)
     y = 5 * x**-0.4 * np.exp(np.random.default_rng(2).normal(0, 0.02, 40))
-    standings = {type(s.law).__name__: s for s in compare(None, [Power(), BoundedPower()], x=x, y=y)}
+    standings = {
+        type(s.law).__name__: s for s in compare(None, [Power(), BoundedPower()], x=x, y=y)
+    }
     assert standings["Power"].bic < standings["BoundedPower"].bic
 
 
