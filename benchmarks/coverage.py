@@ -1,11 +1,12 @@
 """How often 90 % intervals hold the truth: synthetic studies of every form.
 
-    python benchmarks/coverage.py [--studies 500] [--forms Chinchilla …] [--json PATH]
+    python benchmarks/coverage.py [--studies 500] [--forms Chinchilla …] [--seeds 5] [--json PATH]
 
 A study is a form's curve with noise about it on the scale of its loss: 1 % of the measured value,
 or 0.02 probit. Each is fitted with ``raystudy.laws.fit``; counted is how often the 90 % interval of
 each parameter, and the band of the curve at three places (the smallest, the middle and the largest
-run), hold the truth. ``replicated`` has seeds that shift whole curves and are resampled.
+run), hold the truth. With ``--seeds``, every run has that many seeds, each of which shifts its
+whole curve by as much again, and intervals resample seeds.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--forms", nargs="+", default=[t.name for t in TRUTHS])
+    parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = []
     for truth in TRUTHS:
         if truth.name in options.forms:
             started = time.perf_counter()
-            covered = coverage(truth, options.studies)
+            covered = coverage(truth, options.studies, options.seeds)
             seconds = time.perf_counter() - started
             text = "  ".join(f"{name} {share:.1%}" for name, share in covered.items())
             print(f"{truth.name:16} {text}   ({seconds:.0f} s)", flush=True)

@@ -176,15 +176,15 @@ def chinchilla() -> Case:
 
     def peer(z: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
         e, a, alpha, b, beta = z
-        of_N, of_D = a - alpha * log_x[0], b - beta * log_x[1]
-        f = np.logaddexp(np.logaddexp(of_N, of_D), e)
+        of_size, of_data = a - alpha * log_x[0], b - beta * log_x[1]
+        f = np.logaddexp(np.logaddexp(of_size, of_data), e)
         r = f - target
         size = np.abs(r)
         value = weights @ np.where(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta))
         pull = weights * np.clip(r, -delta, delta)
-        by_N, by_D = pull * np.exp(of_N - f), pull * np.exp(of_D - f)
+        by_size, by_data = pull * np.exp(of_size - f), pull * np.exp(of_data - f)
         by_e = pull @ np.exp(e - f)
-        slopes = (by_e, by_N.sum(), -by_N @ log_x[0], by_D.sum(), -by_D @ log_x[1])
+        slopes = (by_e, by_size.sum(), -by_size @ log_x[0], by_data.sum(), -by_data @ log_x[1])
         return float(value), np.array(slopes)
 
     def inward(p: np.ndarray) -> np.ndarray:
@@ -207,11 +207,11 @@ def bounded_power() -> Case:
     log_x, target = np.log(x), np.log(y)
 
     def peer(z: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-        E, log_A, alpha, kappa, log_E0 = z
-        E0 = np.exp(log_E0)
-        if E0 <= E:
+        low, log_a, alpha, kappa, log_high = z
+        high = np.exp(log_high)
+        if high <= low:
             return 1e10, np.zeros(5)
-        reach = log_A - (1 - kappa) * np.log(E0 - E) - alpha * log_x
+        reach = log_a - (1 - kappa) * np.log(high - low) - alpha * log_x
         s = np.where(reach < 0, reach, reach / kappa)
         for _ in range(60):
             tail = np.exp(-np.abs(s))
@@ -223,9 +223,9 @@ def bounded_power() -> Case:
             if np.abs(step).max() < 1e-9:
                 break
         tail = np.exp(-np.abs(s))
-        y = E + (E0 - E) * np.where(s > 0, 1.0, tail) / (1 + tail)
+        y = low + (high - low) * np.where(s > 0, 1.0, tail) / (1 + tail)
         r = np.log(y) - target
-        above, below = y - E, np.maximum(E0 - y, 1e-300)
+        above, below = y - low, np.maximum(high - y, 1e-300)
         total = below + kappa * above
         give = above * below / total
         pull = weights * r / y
@@ -234,7 +234,7 @@ def bounded_power() -> Case:
             pull @ give,
             -pull @ (give * log_x),
             pull @ (give * np.log(below)),
-            pull @ (kappa * above / total) * E0,
+            pull @ (kappa * above / total) * high,
         )
         return 0.5 * float(weights @ (r * r)), np.array(slopes)
 

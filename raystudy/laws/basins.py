@@ -71,7 +71,7 @@ def explore(problem: Problem, starts: ArrayLike | None = None) -> tuple[Basin, .
     """The minima of the first row of weights, best first. ``starts`` (S, P) are tried beside the
     law's own. Raises FitError where there is none.
     """
-    tried = _starts(problem, starts)
+    tried = starting_points(problem, starts)
     found = minimise(problem, tried, np.zeros(len(tried), dtype=np.int64))
     alive = np.isfinite(found.objective)
     if not alive.any():
@@ -82,15 +82,6 @@ def explore(problem: Problem, starts: ArrayLike | None = None) -> tuple[Basin, .
     found = found.take(np.flatnonzero(alive))
     found = found.take(np.argsort(found.objective, kind="stable"))
     return _clustered(problem, found)
-
-
-def solve(problem: Problem, starts: ArrayLike | None = None) -> Doubles:
-    """The parameters (P,) of the lowest minimum; FitError as in ``explore``."""
-    tried = _starts(problem, starts)
-    found = minimise(problem, tried, np.zeros(len(tried), dtype=np.int64))
-    if not np.isfinite(found.objective).any():
-        raise FitError(f"{problem.law.name} has no value at the runs for any start")
-    return found.parameters[found.objective.argmin()]
 
 
 def refit(problem: Problem, starts: Doubles) -> Minima:
@@ -115,7 +106,8 @@ def likelihood_ratio(problem: Problem, objective: ArrayLike, least: float) -> Do
     return np.where(excess <= 1e-12 * least, 0.0, ratio)
 
 
-def _starts(problem: Problem, starts: ArrayLike | None) -> Doubles:
+def starting_points(problem: Problem, starts: ArrayLike | None) -> Doubles:
+    """The law's own (S, P) and ``starts``, with fixed parameters as they are. Raises FitError."""
     own = problem.law.starts(problem.x, problem.y)
     parts = [] if own is None or not len(own) else [np.asarray(own, dtype=np.float64)]
     if starts is not None:

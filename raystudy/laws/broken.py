@@ -57,7 +57,7 @@ class Broken(Law):
         return a + b * np.exp(exponent)
 
     def jacobian(self, x: Floats, parameters: Floats) -> Doubles:
-        a, b, c0, *breaks = each(parameters)
+        _, b, c0, *breaks = each(parameters)
         log_x = np.log(x)
         exponent, slopes = -c0 * log_x, []
         for c, d, f in _triples(breaks):

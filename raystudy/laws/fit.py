@@ -110,6 +110,11 @@ def _judged(found: Fit, reasons: list[str], spare: int) -> Fit:
     law, fixed = found.law, found.settings.fixed if found.settings else set()
     if spare < 1:
         reasons.append("as many parameters as distinct x leave nothing to test the law's shape on")
+    if (copies := _copies(found.runs)) > 0:
+        reasons.append(
+            f"{copies} rows repeat another to the last digit; leave copies out, or intervals are "
+            "too narrow"
+        )
     if not found.basins[0].converged:
         reasons.append("the search had not converged when it was stopped")
     if (number := found.conditioning.number) > MAX_CONDITION:
@@ -132,6 +137,14 @@ def _judged(found: Fit, reasons: list[str], spare: int) -> Fit:
     status = FitStatus.SEVERAL_BASINS if several else status
     status = FitStatus.AT_BOUND if stuck else status
     return replace(found, status=status, reasons=(*stuck, *several, *reasons, *unsure))
+
+
+def _copies(runs: Runs | None) -> int:
+    """Rows that have the x and y of an earlier one, where rows are taken for independent."""
+    if runs is None or runs.units != "residuals":
+        return 0
+    rows = np.column_stack([runs.x, runs.y])
+    return len(rows) - len(np.unique(rows, axis=0))
 
 
 def _text(law: Law, parameters: Doubles, fixed: set[str]) -> str:

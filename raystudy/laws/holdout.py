@@ -4,14 +4,16 @@ size by size from the smallest on. Errors are root mean squares of log predicted
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from raystudy.kinds import Law
 from raystudy.laws.arrays import Doubles
-from raystudy.laws.basins import num_free, set_up, solve
+from raystudy.laws.basins import num_free, set_up, starting_points
 from raystudy.laws.fitted import Settings
+from raystudy.laws.solver import minimise
 from raystudy.laws.status import FitError
 from raystudy.laws.table import Runs
 
@@ -56,59 +58,78 @@ def hold_out(
     """
     name, size = _size(law, runs, by)
     cutoff = float(size.max() * fraction)
-    return _judge(law, runs, settings, name, cutoff, size <= cutoff, size > cutoff)
+    seen = size <= cutoff
+    if seen.all():
+        raise FitError(f"no run has {name} beyond {cutoff:g}")
+    free, points = _free(law, runs, settings), len(np.unique(runs.x[seen], axis=0))
+    if points <= free:
+        raise FitError(
+            f"{points} distinct x are left up to {name} = {cutoff:g}: too few for the {free} "
+            f"parameters of {law.name}"
+        )
+    parameters = _fitted(law, runs, settings, seen[None])[0]
+    predicted = np.asarray(law.predict(runs.x, parameters), dtype=np.float64)
+    return Holdout(
+        name,
+        cutoff,
+        runs.x[~seen],
+        runs.y[~seen],
+        predicted[~seen],
+        rmse_log(predicted[~seen], runs.y[~seen]),
+        rmse_log(predicted[seen], runs.y[seen]),
+        int(seen.sum()),
+        parameters,
+    )
 
 
 def roll(law: Law, runs: Runs, settings: Settings, by: str | None = None) -> RollingOrigin:
     """Raises FitError where the runs have too few sizes for a single origin."""
     name, size = _size(law, runs, by)
-    sizes, cutoffs, errors = np.unique(size), [], []
-    for cutoff, following in zip(sizes[:-1], sizes[1:], strict=True):
-        try:
-            found = _judge(
-                law, runs, settings, name, float(cutoff), size <= cutoff, size == following
-            )
-        except FitError:
-            continue  # too few sizes yet
-        cutoffs.append(cutoff)
-        errors.append(found.rmse_log)
-    if not cutoffs:
+    sizes, free = np.unique(size), _free(law, runs, settings)
+    enough = [
+        cutoff for cutoff in sizes[:-1] if len(np.unique(runs.x[size <= cutoff], axis=0)) > free
+    ]
+    if not enough:
         raise FitError(f"{len(sizes)} values of {name} leave no origin from which to predict")
-    return RollingOrigin(name, np.array(cutoffs), np.array(errors))
+    cutoffs = np.array(enough)
+    parameters = _fitted(law, runs, settings, size <= cutoffs[:, None])
+    predicted = np.asarray(law.predict(runs.x, parameters), dtype=np.float64)
+    following = sizes[np.searchsorted(sizes, cutoffs) + 1]
+    asked = size == following[:, None]
+    errors = [rmse_log(f[rows], runs.y[rows]) for f, rows in zip(predicted, asked, strict=True)]
+    return RollingOrigin(name, cutoffs, np.array(errors))
 
 
-def rmse_log(predicted: Doubles, observed: Doubles) -> float:
+def rmse_log(predicted: ArrayLike, observed: ArrayLike) -> float:
     """inf where a prediction is not positive."""
+    predicted, observed = (np.asarray(v, dtype=np.float64) for v in (predicted, observed))
     if not ((predicted > 0).all() and (observed > 0).all()):
         return float("inf")
     return float(np.sqrt(np.mean(np.square(np.log(predicted) - np.log(observed)))))
 
 
-def _judge(law, runs: Runs, settings: Settings, by, cutoff, seen, asked) -> Holdout:
-    if not asked.any():
-        raise FitError(f"no run has {by} beyond {cutoff:g}")
-    train, test = runs.take(seen), runs.take(asked)
-    problem = set_up(law, train, settings.loss, settings.bounds)
-    free, points = num_free(problem), len(np.unique(train.x, axis=0))
-    if points <= free:
-        raise FitError(
-            f"{points} distinct x are left up to {by} = {cutoff:g}: too few for the {free} "
-            f"parameters of {law.name}"
-        )
-    parameters = solve(problem, settings.starts)
-    predicted = np.asarray(law.predict(test.x, parameters), dtype=np.float64)
-    fitted = np.asarray(law.predict(train.x, parameters), dtype=np.float64)
-    return Holdout(
-        by,
-        cutoff,
-        test.x,
-        test.y,
-        predicted,
-        rmse_log(predicted, test.y),
-        rmse_log(fitted, train.y),
-        len(train),
-        parameters,
-    )
+def _fitted(law: Law, runs: Runs, settings: Settings, seen: np.ndarray) -> Doubles:
+    """The best fit to the runs of each row of ``seen`` (R, M), together: (R, P). Where to start
+    from is told by those runs alone."""
+    problem = set_up(law, runs, settings.loss, settings.bounds, seen * runs.weights)
+    tried = [
+        starting_points(replace(problem, x=runs.x[rows], y=runs.y[rows]), settings.starts)
+        for rows in seen
+    ]
+    owner = np.repeat(np.arange(len(seen)), [len(starts) for starts in tried])
+    found = minimise(problem, np.concatenate(tried), owner)
+    best = [
+        rows[found.objective[rows].argmin()]
+        for i in range(len(seen))
+        if len(rows := np.flatnonzero(owner == i))
+    ]
+    if not np.isfinite(found.objective[best]).all():
+        raise FitError(f"{law.name} has no value at the runs for any start")
+    return found.parameters[best]
+
+
+def _free(law: Law, runs: Runs, settings: Settings) -> int:
+    return num_free(set_up(law, runs, settings.loss, settings.bounds))
 
 
 def _size(law: Law, runs: Runs, by: str | None) -> tuple[str, Doubles]:

@@ -62,4 +62,4 @@ def _ends(low: float, high: float) -> list[int]:
 def _solve(gram: Doubles, right: Doubles) -> Doubles:
     """Of matrices with a unit diagonal."""
     ridge = RIDGE * np.eye(gram.shape[-1])
-    return np.linalg.solve(gram + ridge, right[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(gram + ridge, right[..., None])[..., 0], dtype=np.float64)

@@ -95,7 +95,7 @@ def data_multiplier(
     if b_is_fitted:
         kept &= num_sizes(x_b, weights_b) >= MIN_SIZES
         curves_b = solve_weighted(law, x_b, y_b, weights_b[kept])
-        targets = law.predict(np.array([size_b]), curves_b)[:, 0]
+        targets = np.asarray(law.predict(np.array([size_b]), curves_b)[:, 0], dtype=np.float64)
     else:
         targets = weights_b[kept] @ y_b / weights_b[kept].sum(1)
     curves_a = solve_weighted(law, x_a, y_a, weights_a[kept])

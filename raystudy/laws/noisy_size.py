@@ -2,8 +2,9 @@
 
 A share r of wrong labels makes n examples worth n·(1 − r)^q clean ones: noise moves the curve along
 log n and leaves its exponent as it is, which is what Bansal et al. 2022 (arXiv 2202.01994) find for
-independent noise. q = 1 is noise that costs its own examples and no more; q = 2 is what averaging
-n labels costs where two classes mix ((1 − 2r)² ≈ (1 − r)^4 for small r would be q = 4).
+independent noise. q = 1 is noise that costs its own examples and no more; two classes that are
+swapped at rate r carry (1 − 2r)² of the information, which is q = 4 for a small r. The effective
+size is that of Hernandez et al. 2021 (arXiv 2102.01293), with cleanliness in place of transfer.
 """
 
 from __future__ import annotations

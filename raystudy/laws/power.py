@@ -25,8 +25,8 @@ NUM_GRID, NUM_HALVINGS = 64, 32
 
 
 class OffsetPower(Law):
-    """E in [0, ``E_max``] is the error that no amount of data removes, A ≥ 0 the error above it at x = 1,
-    and α in [0.001, ``alpha_max``] how fast that goes away.
+    """E in [0, ``E_max``] is the error that no amount of data removes, A ≥ 0 the error above it at
+    x = 1, and α in [0.001, ``alpha_max``] how fast that goes away.
 
     Least squares on the error itself: seeds scatter by about as many points at every size, and
     least squares on log(y − E) is lowest at E = 0 for many tasks.

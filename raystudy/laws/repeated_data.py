@@ -88,12 +88,16 @@ class RepeatedData(Law):
     def starts(self, x: Floats, y: Floats) -> Doubles:
         """R_D and R_N from a grid; E, A and B as if four passes were new and the rest nothing."""
         N, D, U = columns(x)
+        target = np.asarray(y, dtype=np.float64)
         found = []
         for exponent in (0.2, 0.35, 0.55):
             terms = np.stack([np.ones_like(N), N**-exponent, np.minimum(D, 4 * U) ** -exponent])
-            low, high = np.zeros((2, 3)) + [[0.0], [np.inf]]
-            level = box_least_squares(terms[None], y[None], (1 / y**2)[None], low, high)[0]
-            A, B = np.maximum(level[1:], 1e-9)
+            low, high = np.zeros(3), np.full(3, np.inf)
+            level = box_least_squares(terms[None], target[None], 1 / target[None] ** 2, low, high)[
+                0
+            ]
+            typical = np.ptp(target) * np.median(x[:, :2], axis=0) ** exponent
+            A, B = np.where(level[1:] > 0, level[1:], 0.1 * typical)
             worths = product_of_grids([2.0, 8.0, 30.0, 120.0], [1.0, 4.0, 16.0])
             found += [(np.nan, A, exponent, B, exponent, *worth) for worth in worths]
         return np.array(found)

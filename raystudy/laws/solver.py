@@ -215,11 +215,11 @@ class _Search:
         cost = np.einsum("bn,bn->b", self.weights, self.loss.rho(r))
         return f, r, np.where(np.isfinite(cost), cost, np.inf)
 
-    def _projected(self, z: Doubles) -> tuple[Doubles, Doubles]:
+    def _projected(self, z: Doubles) -> tuple[Doubles, np.ndarray]:
         """z with its linear parameters solved for, and whether that could be done, (B,)."""
         outward = self._outward(z)
         solved = self._with_linear(outward, self.weights)
-        whole = np.isfinite(solved).all(1)
+        whole = np.asarray(np.isfinite(solved).all(1))
         solved = np.where(whole[:, None], solved, outward)
         return np.clip(self._inward(solved), self.z_low, self.z_high), whole
 

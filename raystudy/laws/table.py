@@ -106,18 +106,15 @@ def _inputs(law: Law, x: Column | Sequence[Column] | None) -> list[tuple[str, Co
         return [(name, name) for name in names]
     if len(names) == 1 and (isinstance(x, str) or not _holds_columns(x)):
         return [(names[0], x)]  # type: ignore[list-item]
-    given: Sequence[Any]
-    if isinstance(x, str):
-        given = [x]
-    else:
-        given = list(x) if _holds_columns(x) else columns(np.asarray(x))
+    given: Any = [x] if isinstance(x, str) else x
+    given = list(given) if _holds_columns(given) else columns(np.asarray(given))
     if len(given) != len(names):
         raise FitError(f"{law.name} has inputs {list(names)}; x names {len(given)}")
     return list(zip(names, given, strict=True))
 
 
 def _holds_columns(x: Any) -> bool:
-    return isinstance(x, list | tuple) and any(isinstance(v, str) or np.ndim(v) for v in x)
+    return isinstance(x, list | tuple) and any(isinstance(v, str | np.ndarray) for v in x)
 
 
 def _numbers(table: Any, column: Column, role: str) -> Doubles:

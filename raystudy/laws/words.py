@@ -9,7 +9,7 @@ from raystudy.laws.status import FitError
 
 
 def describe(fit: Fit) -> str:
-    """Law, status and its reasons, parameters, other basins, conditioning, hold-out: a line each."""
+    """Law, status and its reasons, parameters, other basins, hold-out: line by line."""
     settings, runs = fit.settings, fit.runs
     assert settings is not None
     assert runs is not None
@@ -42,10 +42,11 @@ def describe(fit: Fit) -> str:
         note = " (fits about as well)" if basin.near else ""
         lines.append(f"another minimum, objective {basin.objective:.6g}: {kept}{note}")
     try:
-        held = fit.holdout()
+        held, rolling = fit.holdout(), fit.rolling()
         lines.append(
             f"held out {held.by} > {held.cutoff:.4g}: RMSE of logs {held.rmse_log:.4g} over "
-            f"{len(held.observed)} runs ({held.rmse_log_fitted:.4g} where fitted)"
+            f"{len(held.observed)} runs ({held.rmse_log_fitted:.4g} where fitted); next size, "
+            f"from each of {len(rolling.cutoffs)} origins: {rolling.overall:.4g}"
         )
     except FitError as refusal:
         lines.append(f"nothing held out: {refusal}")

@@ -71,6 +71,10 @@ MODULES = (
         "tasks.glyph_orientation",
         "tasks.glyph_size",
     ),
+    *("laws.power", "laws.pure_power", "laws.shifted_power", "laws.bounded_power", "laws.broken"),
+    *("laws.chinchilla", "laws.repeated_data", "laws.quality_quantity", "laws.noisy_size"),
+    *("laws.fine_tuning", "laws.effective_data", "laws.transfer_gap", "laws.data_mixing"),
+    *("laws.piecewise_power", "laws.probit_line"),
 )
 for module in MODULES:
     found = importlib.import_module(f"raystudy.{module}")
@@ -168,5 +172,20 @@ GOLDEN = {
     "WebDataset": "7b9270ac",
     "WiseFt": "ae886a21",
     "YFCC15M": "82ad4ec8",
+    "OffsetPower": "8c1764de",
+    "Power": "fea67b72",
+    "ShiftedPower": "fea67b72",
+    "BoundedPower": "867af1a9",
+    "Broken": "9fe9daed",
+    "Chinchilla": "fea67b72",
+    "RepeatedData": "fea67b72",
+    "QualityQuantity": "fea67b72",
+    "NoisySize": "fea67b72",
+    "FineTuning": "fea67b72",
+    "EffectiveData": "fea67b72",
+    "TransferGap": "fea67b72",
+    "DataMixing": "eccc800c",
+    "PiecewisePower": "fea67b72",
+    "ProbitLine": "fea67b72",
     "ZeroShot": "d9054179",
 }

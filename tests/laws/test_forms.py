@@ -3,7 +3,7 @@ import pytest
 
 from raystudy.laws import (
     Chinchilla,
-    Mixture,
+    DataMixing,
     NoisySize,
     ProbitLine,
     QualityQuantity,
@@ -44,7 +44,7 @@ def test_parameters_may_come_in_any_shape(truth: Truth):
     assert y.shape == (2, 3, len(x))
     np.testing.assert_allclose(y[1, 2], law.predict(x, many[1, 2]))
     slopes = np.asarray(law.jacobian(x, many))
-    np.testing.assert_allclose(slopes[1, 0], law.jacobian(x, many[1, 0]))
+    np.testing.assert_allclose(slopes[1, 0], np.asarray(law.jacobian(x, many[1, 0])))
     assert np.asarray(law.predict(x, np.empty((0, len(p))))).shape == (0, len(x))
 
 
@@ -104,8 +104,8 @@ def test_noise_is_fitted_no_worse_than_the_truth(truth: Truth):
         (Chinchilla(), [[0.0, 1e8]] * 9, "N must be positive"),
         (NoisySize(), [[10.0, 1.0]] * 9, "r must be a share"),
         (QualityQuantity(), [[2e6, 1e3]] * 9, "1000 times U"),
-        (Mixture(num_domains=2), grid([0.3, 0.6], [1.2]), "shares in"),
-        (Mixture(num_domains=2), [[0.25, 0.75], [0.5, 0.5], [1, 0], [0, 1]], "leave one domain"),
+        (DataMixing(num_domains=2), grid([0.3, 0.6], [1.2]), "shares in"),
+        (DataMixing(num_domains=2), [[0.25, 0.75], [0.5, 0.5], [1, 0], [0, 1]], "leave one domain"),
         (ProbitLine(), [50.0, 60.0, 70.0], "not percent"),
     ],
 )

@@ -23,7 +23,7 @@ def runs_of(x, y, weights=None):
     return Runs(x, y, weights, np.arange(len(y)), "residuals")
 
 
-def problem_of(law, x, y, loss="log", weights=None):
+def problem_of(law, x, y, loss: Loss | str = "log", weights=None):
     return set_up(law, runs_of(x, y), named(loss), {}, weights)
 
 
@@ -90,11 +90,13 @@ def test_huber_ends_as_low_as_lbfgs_restarted():
         return 1e3 * HUBER.rho(r).sum()
 
     start = np.array([np.log(1.69), np.log(406.4), 0.34, np.log(410.7), 0.28])
+    values = []
     for _ in range(8):
         found = minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-15})
         start = found.x
+        values.append(found.fun)
     assert best.converged
-    assert best.objective <= found.fun / 1e3 * (1 + 1e-9)
+    assert best.objective <= min(values) / 1e3 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda t: t.name)

@@ -207,6 +207,14 @@ def test_rolling_origin_starts_where_the_law_can():
     rolling = found.rolling()
     assert rolling.cutoffs == pytest.approx(SIZES[3:-1])
     assert rolling.overall < 0.2
+    table = frame(2).filter(pl.col("size") <= SIZES[5] * 1.001)
+    before = fit(table, OffsetPower(), x="size", y="error", loss="log", num_resamples=0)
+    following = frame(2).filter(
+        (pl.col("size") > SIZES[5] * 1.001) & (pl.col("size") < SIZES[6] * 1.001)
+    )
+    curve = np.asarray(before.law.predict(following["size"].to_numpy(), before.parameters))
+    miss = np.log(curve / following["error"].to_numpy())
+    assert rolling.rmse_log[2] == pytest.approx(np.sqrt(np.mean(miss**2)), rel=1e-5)
     with pytest.raises(FitError, match="no input 'tokens'"):
         found.rolling("tokens")
 
@@ -218,7 +226,7 @@ def test_a_comparison_finds_the_form_that_made_the_runs():
         x="size",
         y="error",
     )
-    assert [type(s.law).__name__ for s in ranked][0] in ("OffsetPower", "ShiftedPower")
+    assert type(ranked[0].law).__name__ in ("OffsetPower", "ShiftedPower")
     refused = ranked[-1]
     assert isinstance(refused.law, RepeatedData)
     assert "inputs" in refused.refusal
@@ -239,3 +247,9 @@ def test_a_form_pays_for_what_it_does_not_need():
 def test_a_loss_is_checked():
     with pytest.raises(ValueError, match="positive"):
         Loss("log", delta=0.0)
+
+
+def test_rows_that_are_stored_twice_are_told():
+    table = frame()
+    twice = fit(pl.concat([table, table]), OffsetPower(), x="size", y="error", num_resamples=0)
+    assert any("12 rows repeat another" in reason for reason in twice.reasons)

@@ -12,7 +12,7 @@ from raystudy.kinds import Floats, Law
 from raystudy.laws.arrays import Doubles, columns, each, product_of_grids, stacked
 
 
-class Mixture(Law):
+class DataMixing(Law):
     """``x`` holds the shares r_1 … r_J of ``num_domains`` domains, in [0, 1]. c ≥ 0; k > 0.
 
     Shares of all domains sum to 1, and then a constant added to every t is a factor of k: give all
