@@ -663,22 +663,52 @@ def _is_finite(scored: Scored) -> bool:
 
 
 class Law(Spec, ABC):
-    """A curve y(x) with parameters: plain numpy, usable without the rest."""
+    """A curve y(x) with parameters: plain numpy, usable without the rest.
+
+    ``x`` is (N,) for a law of one input, and (N, K) for one of K inputs in the order of ``inputs``.
+    A law needs ``predict`` and either ``starts``, from which ``raystudy.laws.solver`` searches, or
+    a ``solve`` of its own.
+    """
 
     kind: ClassVar[str] = "Law"
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
     parameters: ClassVar[tuple[str, ...]]
+    linear: ClassVar[tuple[str, ...]] = ()
+    """Parameters whose multiples sum up to y: least squares solves for them in closed form."""
+    logarithmic: ClassVar[tuple[str, ...]] = ()
+    """Positive parameters that may span decades, searched by their logarithm."""
+    loss: ClassVar[str] = "log"
+    """How far a run lies from the curve, unless told otherwise: ``raystudy.laws.losses``."""
 
     @property
     @abstractmethod
     def name(self) -> str: ...
 
-    @abstractmethod
-    def predict(self, x: Floats, parameters: Floats) -> Floats:
-        """``x`` (N,) and ``parameters`` (…, P) to y (…, N)."""
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """The closed range of each parameter, as (lowest, highest)."""
+        return ((-np.inf, np.inf),) * len(self.parameters)
+
+    def check(self, x: Floats, y: Floats) -> None:
+        """Raise ValueError, saying what is amiss, for runs that are outside the law's domain."""
 
     @abstractmethod
-    def solve(self, x: Floats, y: Floats, weights: Floats) -> Floats:
-        """Weighted least squares for a batch: ``y`` and ``weights`` (B, N) to (B, P)."""
+    def predict(self, x: Floats, parameters: Floats) -> Floats:
+        """``x`` (N,) or (N, K), and ``parameters`` (…, P), to y (…, N)."""
+
+    def jacobian(self, x: Floats, parameters: Floats) -> Floats | None:
+        """The slope of y in each parameter, (…, P, N); None: differences stand in for it."""
+        return None
+
+    def starts(self, x: Floats, y: Floats) -> Floats | None:
+        """Where to search from, (S, P), the same for the same runs; NaN for a parameter of
+        ``linear``, which follows from the others. None: it cannot be searched for."""
+        return None
+
+    def solve(self, x: Floats, y: Floats, weights: Floats) -> Floats | None:
+        """Weighted least squares on y for a batch: ``y`` and ``weights`` (B, N) to (B, P). None:
+        the general solver does it."""
+        return None
 
 
 @dataclass(frozen=True)
