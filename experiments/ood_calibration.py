@@ -131,7 +131,7 @@ def laptop(tiny: bool, common: dict[str, Any]) -> tuple[Grid, ...]:
         for d in DOMAINS[: 1 if tiny else None]
     )
     finetune = FineTune(
-        learning_rates=(3e-3,) if tiny else (1e-3, 3e-3, 1e-2), num_steps=10 if tiny else 120
+        learning_rates=(3e-3,) if tiny else (1e-2, 3e-2), num_steps=10 if tiny else 100
     )
     every = Grid(
         methods=(Supervised(),),
