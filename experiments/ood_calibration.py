@@ -82,7 +82,7 @@ CLAIMS = (
 
 def study(
     scale: Literal["laptop", "paper", "tiny"] = "laptop",
-    seeds: int = 2,
+    seeds: int = 3,
     data: str = "data",
     optimiser: Literal["adamw", "sgd"] = "adamw",
     checkpoint: Literal["best", "last"] = "best",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEWEST_MODELS = 3
+MOST_TICKS = 3
 COLUMNS = 4
 """Panels side by side at most."""
 LABELS = {
@@ -398,7 +399,8 @@ def _line(axes: Axes, own: pl.DataFrame) -> Line | None:
 def _parameter_axis(axes: Axes, parameters: np.ndarray) -> None:
     axes.set_xscale("log")
     low, high = parameters.min(), parameters.max()
-    ticks = np.unique([low, np.sqrt(float(low) * high), high])
+    every = np.unique(parameters)
+    ticks = every if len(every) <= MOST_TICKS else np.geomspace(low, high, MOST_TICKS)
     axes.set_xticks(ticks, [compact(t) for t in ticks])
     axes.set_xticks([], minor=True)
 
