@@ -674,7 +674,8 @@ class Law(Spec, ABC):
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     parameters: ClassVar[tuple[str, ...]]
     linear: ClassVar[tuple[str, ...]] = ()
-    """Parameters whose multiples sum up to y: least squares solves for them in closed form."""
+    """Parameters in which y is linear together, and may be 0: given the others, least squares
+    solves for them in closed form."""
     logarithmic: ClassVar[tuple[str, ...]] = ()
     """Positive parameters that may span decades, searched by their logarithm."""
     loss: ClassVar[str] = "log"

@@ -146,7 +146,8 @@ def _same(problem: Problem, basin: Basin, parameters: Doubles, objective: float)
         z = np.where(is_log, np.log(np.maximum(ends, 1e-300)), ends)
         share = np.linspace(0, 1, NUM_BETWEEN)[:, None]
         path = z[0] * (1 - share) + z[1] * share
-        values = loss.forward(law.predict(problem.x, np.where(is_log, np.exp(path), path)))
+        curves = law.predict(problem.x, np.where(is_log, np.exp(path), path))
+        values = loss.forward(np.asarray(curves, dtype=np.float64))
         residuals = values - loss.forward(problem.y)
         along = (problem.weights[0] * loss.rho(residuals)).sum(1)
     apart = np.square(values[-1] - values[0]).mean()

@@ -93,9 +93,8 @@ class RepeatedData(Law):
         for exponent in (0.2, 0.35, 0.55):
             terms = np.stack([np.ones_like(N), N**-exponent, np.minimum(D, 4 * U) ** -exponent])
             low, high = np.zeros(3), np.full(3, np.inf)
-            level = box_least_squares(terms[None], target[None], 1 / target[None] ** 2, low, high)[
-                0
-            ]
+            by_y = 1 / target[None] ** 2
+            level = box_least_squares(terms[None], target[None], by_y, low, high)[0]
             typical = np.ptp(target) * np.median(x[:, :2], axis=0) ** exponent
             A, B = np.where(level[1:] > 0, level[1:], 0.1 * typical)
             worths = product_of_grids([2.0, 8.0, 30.0, 120.0], [1.0, 4.0, 16.0])

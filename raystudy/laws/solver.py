@@ -225,20 +225,16 @@ class _Search:
 
     def _with_linear(self, parameters: Doubles, weights: Doubles) -> Doubles:
         """Least squares on y for the linear parameters, given the others."""
-        terms = slopes(self.law, self.x, parameters)[:, self.linear]
-        low, high = self.low[:, self.linear], self.high[:, self.linear]
-        fixed = low[0] == high[0]
-        target = self.y
-        if fixed.any():
-            target = target - np.einsum("bk,bkn->bn", low[:, fixed], terms[:, fixed])
-        solved = low.copy()
-        if not fixed.all():
-            free = ~fixed
-            ends = low[0, free], high[0, free]
-            solved[:, free] = box_least_squares(terms[:, free], target, weights, *ends)
-        parameters = parameters.copy()
-        parameters[:, self.linear] = solved
-        return parameters
+        free = [i for i in self.linear if (self.low[:, i] != self.high[:, i]).all()]
+        if not free:
+            return parameters
+        terms = slopes(self.law, self.x, parameters)[:, free]
+        solved = parameters.copy()
+        solved[:, free] = 0.0
+        rest = self.y - np.asarray(self.law.predict(self.x, solved), dtype=np.float64)
+        ends = self.low[0, free], self.high[0, free]
+        solved[:, free] = box_least_squares(terms, rest, weights, *ends)
+        return solved
 
     def _filled(self, starts: Doubles) -> Doubles:
         """Starts whose NaN are solved for, on the scale of the loss to first order."""
