@@ -128,7 +128,11 @@ def _grid(grid: Grid, absent: dict[str, Absent]) -> Grid:
 
 
 def _task(task: Task, absent: dict[str, Absent]) -> Task:
-    if not isinstance(task, TaskOnDisk) or not task.missing(Path(task.path)):
+    if not isinstance(task, TaskOnDisk):
+        fields = {name: getattr(task, name) for name in type(task).model_fields}
+        parts = {n: _task(part, absent) for n, part in fields.items() if isinstance(part, Task)}
+        return task.model_copy(update=parts) if parts else task
+    if not task.missing(Path(task.path)):
         return task
     size = task.size
     there = TaskNotHere(

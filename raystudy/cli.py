@@ -1,4 +1,4 @@
-"""The command line: plan | run | status | report | ui, and what its other rooms add.
+"""The command line: plan | run | status | report | metrics | ui, and what its other rooms add.
 
 Heavy rooms are imported inside the command that needs them, so that help and plans come at once.
 """
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(cluster_commands)
+metrics = typer.Typer(help="Metrics of finished cells.", no_args_is_help=True)
+app.add_typer(metrics, name="metrics")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -213,6 +215,22 @@ def report(
     if page is None:
         raise ExperimentError(f"{store}: no record of study '{study.name}' yet; run it first")
     out.print(f"Report: {page}", soft_wrap=True)
+
+
+@metrics.command(context_settings=WITH_OPTIONS)
+def recompute(
+    context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
+) -> None:
+    """Compute the metrics that a study's file asks for and its finished cells lack, from the
+    predictions that are kept: no model is opened."""
+    from raystudy.live import LiveTable
+    from raystudy.run import score_study
+
+    study = _study(file, context, options)
+    with LiveTable(out) as table:
+        num_cells = score_study(study, Store(store), table)
+    names = ", ".join(metric.name for metric in study.metrics) or "none asked for"
+    out.print(f"{num_cells:,} cells scored; metrics: {names}")
 
 
 @app.command()

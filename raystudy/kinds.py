@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class Spec(BaseModel):
@@ -389,7 +390,6 @@ class Task(Spec, ABC):
 
     kind: ClassVar[str] = "Task"
     class_names: ClassVar[tuple[str, ...]]
-    shifts: ClassVar[tuple[str, ...]] = ()
     metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "accuracy"
     """By which it is judged where it was published."""
     in_distribution: ClassVar[Literal["test", "validation"]] = "test"
@@ -404,6 +404,11 @@ class Task(Spec, ABC):
     def group(self) -> Group | None:
         """Its kind in the division of VTAB (Zhai et al. 2019, arXiv 1910.04867)."""
         return None
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        """Names of its other test sets."""
+        return ()
 
     @property
     @abstractmethod
@@ -446,6 +451,10 @@ class Task(Spec, ABC):
         """The domain that a training or validation example is from, where there are several."""
         return ""
 
+    def part(self, shift: str) -> Integers | None:
+        """Where a shift is a part of the test split: its rows. It is not read again, then."""
+        return None
+
     def classes_of(self, shift: str) -> Sequence[Sequence[int]] | None:
         """Where a shift has other classes: for each of them the classes of the task that stand for
         it, of which the highest logit counts. None where it has the task's own."""
@@ -471,8 +480,8 @@ class TaskOnDisk(Task):
         Raises FileNotFoundError if they are not there.
         """
         self.check()
-        root = Path(self.path)
-        return digest([(name, (root / name).stat().st_size) for name in sorted(self.files(root))])
+        names = sorted(self.files(Path(self.path)))
+        return digest([(name, self.place(name).stat().st_size) for name in names])
 
     @abstractmethod
     def missing(self, root: Path) -> Sequence[str]:
@@ -481,6 +490,10 @@ class TaskOnDisk(Task):
     @abstractmethod
     def files(self, root: Path) -> Sequence[str]:
         """Paths below ``root`` of all that it reads, in any order."""
+
+    def place(self, name: str) -> Path:
+        """Where one of ``files`` lies, for data sets in several folders."""
+        return Path(self.path) / name
 
 
 class Encoder(ABC):
@@ -536,10 +549,10 @@ class Adaptation(Spec, ABC):
         of the last layer."""
         return None
 
-    @property
-    def num_configurations(self) -> int:
-        """Settings among which it chooses by validation: as many for every arm of a study."""
-        return 1
+    def configurations(self) -> Sequence[Adaptation]:
+        """The settings among which it chooses by validation, each with nothing left to choose: as
+        many for every arm of a study."""
+        return (self,)
 
     @abstractmethod
     def adapt(
@@ -583,10 +596,18 @@ class Probe(Adaptation):
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of one split: logits (N, C) and labels (N,)."""
+    """Predictions of one split: logits (N, C) and labels (N,), −1 for what is of no class of the
+    task."""
 
     logits: Floats
     labels: Integers
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[..., T], *args: Any) -> T:
+        """``make(self, *args)``, computed once however many metrics ask for it."""
+        if (make, *args) not in self._made:
+            self._made[make, *args] = make(self, *args)
+        return self._made[make, *args]
 
 
 class Metric(Spec, ABC):
@@ -605,27 +626,90 @@ class Metric(Spec, ABC):
 
     def judge(self, split: str, scored: Mapping[str, Scored]) -> float | None:
         """Of one split of a cell, which may be seen beside its others: ``scored`` has all that the
-        cell predicted, ``validation`` and ``test`` among them. None where it says nothing."""
-        return self.compute(scored[split].logits, scored[split].labels)
+        cell predicted, ``validation`` and ``test`` among them. None where it says nothing, as of
+        labels −1. Raises ValueError for a split without examples."""
+        return self.compute(one.logits, one.labels) if (one := labelled(split, scored)) else None
+
+
+class JointMetric(Metric):
+    """A metric that shares with others what they compute on the way (``Scored.once``). It is nan
+    where a logit is not finite."""
+
+    @abstractmethod
+    def of(self, scored: Scored) -> float:
+        """Of finite logits of examples that all have a label."""
+
+    def compute(self, logits: Floats, labels: Integers) -> float:
+        return self._of(Scored(logits, labels))
+
+    def judge(self, split: str, scored: Mapping[str, Scored]) -> float | None:
+        return self._of(one) if (one := labelled(split, scored)) else None
+
+    def _of(self, scored: Scored) -> float:
+        return self.of(scored) if scored.once(_is_finite) else float("nan")
+
+
+def labelled(split: str, scored: Mapping[str, Scored]) -> Scored | None:
+    """The predictions of ``split``, or None where one of its labels is −1. Raises ValueError if
+    it is not there or has no example."""
+    if split not in scored or not len(scored[split].labels):
+        known = ", ".join(sorted(scored)) or "none"
+        raise ValueError(f"no prediction of the split '{split}' to judge; the cell has: {known}")
+    return scored[split] if scored[split].labels.min() >= 0 else None
+
+
+def _is_finite(scored: Scored) -> bool:
+    return bool(np.isfinite(scored.logits).all())
 
 
 class Law(Spec, ABC):
-    """A curve y(x) with parameters: plain numpy, usable without the rest."""
+    """A curve y(x) with parameters: plain numpy, usable without the rest.
+
+    ``x`` is (N,) for a law of one input, and (N, K) for one of K inputs in the order of ``inputs``.
+    A law needs ``predict`` and either ``starts``, from which ``raystudy.laws.solver`` searches, or
+    a ``solve`` of its own.
+    """
 
     kind: ClassVar[str] = "Law"
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
     parameters: ClassVar[tuple[str, ...]]
+    linear: ClassVar[tuple[str, ...]] = ()
+    """Parameters in which y is linear together, and may be 0: given the others, least squares
+    solves for them in closed form."""
+    logarithmic: ClassVar[tuple[str, ...]] = ()
+    """Positive parameters that may span decades, searched by their logarithm."""
+    loss: ClassVar[str] = "log"
+    """How far a run lies from the curve, unless told otherwise: ``raystudy.laws.losses``."""
 
     @property
     @abstractmethod
     def name(self) -> str: ...
 
-    @abstractmethod
-    def predict(self, x: Floats, parameters: Floats) -> Floats:
-        """``x`` (N,) and ``parameters`` (…, P) to y (…, N)."""
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """The closed range of each parameter, as (lowest, highest)."""
+        return ((-np.inf, np.inf),) * len(self.parameters)
+
+    def check(self, x: Floats, y: Floats) -> None:
+        """Raise ValueError, saying what is amiss, for runs that are outside the law's domain."""
 
     @abstractmethod
-    def solve(self, x: Floats, y: Floats, weights: Floats) -> Floats:
-        """Weighted least squares for a batch: ``y`` and ``weights`` (B, N) to (B, P)."""
+    def predict(self, x: Floats, parameters: Floats) -> Floats:
+        """``x`` (N,) or (N, K), and ``parameters`` (…, P), to y (…, N)."""
+
+    def jacobian(self, x: Floats, parameters: Floats) -> Floats | None:
+        """The slope of y in each parameter, (…, P, N); None: differences stand in for it."""
+        return None
+
+    def starts(self, x: Floats, y: Floats) -> Floats | None:
+        """Where to search from, (S, P), the same for the same runs; NaN for a parameter of
+        ``linear``, which follows from the others. None: it cannot be searched for."""
+        return None
+
+    def solve(self, x: Floats, y: Floats, weights: Floats) -> Floats | None:
+        """Weighted least squares on y for a batch: ``y`` and ``weights`` (B, N) to (B, P). None:
+        the general solver does it."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from raystudy.failures import failures
 from raystudy.key import difference
-from raystudy.kinds import Method, Noise, Rendered, Source
+from raystudy.kinds import Method, Noise, Rendered, Source, Task
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Cell, Pretraining, Study, Trunk
 from raystudy.stages.index import leaves
@@ -127,6 +127,11 @@ def check(cells: Iterable[Cell]) -> None:
                 f"table but differ in {fields}; ask for them in two studies"
             )
         _as_often_tuned(tuned.setdefault((cell.task.name, cell.adaptation.name), cell), cell)
+        if cell.selection == "domains" and type(cell.task).domain_of is Task.domain_of:
+            raise ValueError(
+                f"Grid.selection='domains' leaves out domains of a task in turn, and "
+                f"'{cell.task.name}' has none; select by validation"
+            )
     for part in (*sources.values(), *methods.values(), *noises.values(), *tasks.values()):
         part.check()
     for key, size in largest.items():
@@ -149,7 +154,7 @@ def check(cells: Iterable[Cell]) -> None:
 
 def _as_often_tuned(one: Cell, other: Cell) -> None:
     """What is tuned more looks better, whatever it is."""
-    numbers = [cell.adaptation.num_configurations for cell in (one, other)]
+    numbers = [len(cell.adaptation.configurations()) for cell in (one, other)]
     if numbers[0] != numbers[1]:
         arms = [
             f"{c.backbone.axes()['method']} {c.backbone.axes()['source']}" for c in (one, other)

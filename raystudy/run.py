@@ -19,14 +19,18 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 import raystudy
+from raystudy.annotate import annotated
 from raystudy.key import digest
 from raystudy.ledger import Ledger
+from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
-from raystudy.shards.table import Fault
 from raystudy.spec import Pretraining, Study, Trunk
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
+from raystudy.stages.hits import hits
 from raystudy.stages.index import leaves
+from raystudy.stages.promise import promises
+from raystudy.stages.score import score, unscored
 from raystudy.stages.site import Site
 from raystudy.store import Store
 from raystudy.tracking import Tracker
@@ -93,7 +97,10 @@ def run(
         except BaseException as error:
             tracker.end_all("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        _mirror(todo, store, tracker, watcher)
+        score_study(study, store, watcher)
+        watcher.begin("mlflow", 1, "mirror")
+        mirror(todo, store, tracker)
+        watcher.advance("mlflow")
         outcome.report = report(study, store, watcher)
         if outcome.report:
             tracker.log_report(outcome.report.parent)
@@ -101,13 +108,24 @@ def run(
     return outcome
 
 
+def score_study(study: Study, store: Store, watcher: Watcher) -> int:
+    """Compute the metrics of ``study`` that finished cells lack. Returns the number of cells."""
+    missing = unscored((cell.key for cell in study.cells()), study.metrics, store)
+    total = sum(len(Ledger(store).cells_in(file)) for file in missing)
+    if missing:
+        watcher.begin("metrics", total, "cells")
+        score(missing, store, lambda num_cells: watcher.advance("metrics", num_cells))
+    return total
+
+
 def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False) -> Path | None:
     """Draw the report from the ledger, unless the same one is already drawn. None if there is no
     pre-trained backbone to report on."""
+    from raystudy.report.models import Evidence
     from raystudy.report.page import write_report
     from raystudy.report.view import MissingCellsError
 
-    records = Ledger(store).read(cell.key for cell in study.cells())
+    records = Ledger(store).read((cell.key for cell in study.cells()), study.metrics)
     if records.is_empty():
         return None
     folder = report_folder(study, store)
@@ -121,7 +139,11 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
         return page
     watcher.begin("report", 1, "page")
     try:
-        write_report(study, records, folder, facts(study, store, records))
+        evidence = None
+        if records["architecture"].n_unique() > 1:  # the rest need not load torch for this
+            records = annotated(study, records)
+            evidence = Evidence(promises(study.cells(), store), hits(study.cells(), store))
+        write_report(study, records, folder, facts(study, store, records), evidence)
     except MissingCellsError as error:
         log.warning("no report yet: %s", error)
         return None
@@ -201,7 +223,7 @@ def _compute(
         amounts = {}
     if work:
         watcher.begin("adapt", sum(len(u.cells) for u in work.values()), "cells")
-    events = _track(site.compute(list(specs.values()), list(work.values())), specs, store, tracker)
+    events = track(site.compute(list(specs.values()), list(work.values())), specs, store, tracker)
     samples = _Samples(specs, amounts, watcher)
     for event in events:
         if event.key in work:
@@ -290,84 +312,6 @@ def _drop_short_trunks(todo: Plan, store: Store) -> None:
         for trunk in sorted(trunks, key=lambda t: t.num_steps)[:-1]:
             if family not in wanted:
                 store.remove(trunk.room, trunk.key)
-
-
-def _track(
-    events: Iterator[Event], specs: dict[str, Pretraining], store: Store, tracker: Tracker
-) -> Iterator[Event]:
-    """Log what passes by: curves as they grow, one batch a moment. MLflow mirrors the study and
-    must not end it: once it fails it is left alone, and brought up to the store at the end."""
-    waiting: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    started: set[str] = set()
-    alive = True
-
-    def note(event: Event) -> None:
-        spec = specs.get(event.key)
-        if isinstance(spec, Trunk):  # its curve is the beginning of its branches'
-            return
-        if spec is None and event.kind != "waiting":  # a unit of the grid
-            return
-        if event.kind != "waiting" and event.key not in started:
-            started.add(event.key)
-            _start(specs[event.key], tracker)
-        if event.kind == "progress":
-            waiting.setdefault(event.key, []).append((event.step, dict(event.metrics)))
-            return
-        for key, points in waiting.items():
-            tracker.log(key, points)
-        waiting.clear()
-        if event.kind == "done":
-            tracker.log(event.key, _damage(specs[event.key], store))
-        if event.kind in ("done", "failed"):
-            status = "FINISHED" if event.kind == "done" else "FAILED"
-            tracker.finish(event.key, status, event.error)
-
-    for event in events:
-        if alive:
-            try:
-                note(event)
-            except Exception as error:
-                alive = False
-                log.warning("MLflow fails, the study goes on without it: %s", error)
-        yield event
-
-
-def _mirror(todo: Plan, store: Store, tracker: Tracker, watcher: Watcher) -> None:
-    """Bring MLflow up to the store: whatever a killed driver did not come to log."""
-    finished = store.done_keys("pretrainings")
-    for spec in todo.pretrainings:
-        if spec.key in finished and tracker.status(spec.key) != "FINISHED":
-            curve = json.loads((store.local("pretrainings", spec.key) / "curve.json").read_text())
-            _start(spec, tracker)
-            tracker.log(spec.key, [(int(step), point) for step, point in curve])
-            tracker.log(spec.key, _damage(spec, store))
-            tracker.finish(spec.key, "FINISHED")
-    watcher.begin("mlflow", 1, "mirror")
-    tracker.log_cells(Ledger(store).read(cell.key for cell in todo.cells))
-    watcher.advance("mlflow")
-
-
-def _damage(spec: Pretraining, store: Store) -> list[tuple[int, dict[str, float]]]:
-    """What the data of a finished pre-training lacked, by reason, as metrics of its last step."""
-    facts = store.provenance("pretrainings", spec.key)
-    counts = {
-        f"{kind}/{Fault(reason).name.lower()}": float(n)
-        for kind, found in (("left_out", "left_out"), ("replaced", "faults"))
-        for reason, n in facts.get(found, {}).items()
-    }
-    return [(spec.num_steps, counts)] if counts else []
-
-
-def _start(spec: Pretraining, tracker: Tracker) -> None:
-    axes = spec.axes() | {"seed": spec.seed}
-    tracker.start(spec.key, run_name(spec), "pretraining", axes, spec.describe())
-
-
-def run_name(spec: Pretraining) -> str:
-    """How people call a pre-training."""
-    noise = spec.noise.name if spec.noise else "clean"
-    trunk = "trunk: " if isinstance(spec, Trunk) else ""
-    return f"{trunk}{spec.method.name} {spec.source.name} {spec.size:,} {noise} seed {spec.seed}"
 
 
 def _fail(what: str, event: Event, watcher: Watcher, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 
 from raystudy.hub.name import parse
 from raystudy.key import digest
-from raystudy.kinds import Adaptation, Claim, Law, Method, Noise, Source, Spec, Task
+from raystudy.kinds import Adaptation, Claim, Law, Method, Metric, Noise, Source, Spec, Task
 
 STUDY_FILE = "raystudy_experiment_"
 """How names of modules begin that are study files: what they define no other process can import."""
@@ -21,7 +21,7 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 FULL: Literal["full"] = "full"
 Shots = Positive | Literal["full"]
 Validation = Literal["full", "few-shot"]
-Selection = Literal["validation", "test"]
+Selection = Literal["validation", "domains", "test"]
 RGB = tuple[float, float, float]
 
 
@@ -63,10 +63,17 @@ class Augmentation(Spec):
 class Architecture(Spec):
     """A timm image backbone and what it is fed."""
 
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"label"})
     name: str
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of ``timm.create_model``."""
     preprocessing: Preprocessing = Preprocessing()
+    label: str | None = None
+    """How tables call it, if not by its name: one of several widths."""
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
 
 
 class Optimisation(Spec):
@@ -206,7 +213,7 @@ class Pretraining(Spec):
             "size": self.size,
             "noise": self.noise.name if self.noise else "clean",
             "noise_rate": self.noise.nominal_rate if self.noise else 0.0,
-            "architecture": self.architecture.name,
+            "architecture": self.architecture.title,
         }
 
 
@@ -237,7 +244,7 @@ class Initialisation(Spec):
             "size": 0,
             "noise": "clean",
             "noise_rate": 0.0,
-            "architecture": self.architecture.name,
+            "architecture": self.architecture.title,
         }
 
 
@@ -316,6 +323,14 @@ class Published(Spec):
 Backbone = Pretraining | Initialisation | Published
 
 
+SELECTED: dict[Selection, str] = {
+    "validation": "",
+    "domains": " (selected on left-out domains)",
+    "test": " (selected on test)",
+}
+"""How tables call what was not chosen on validation examples."""
+
+
 class Cell(Spec):
     """The unit of result. Its few-shot draw depends on (task, shots, seed) only: it is the same
     for every backbone and adaptation, so arms are compared in pairs."""
@@ -330,15 +345,16 @@ class Cell(Spec):
     """How many examples hyper-parameters are chosen on: all that the task has, which few-shot
     users never have, or as many of each class as there are ``shots``."""
     selection: Selection = "validation"
-    """Where hyper-parameters are chosen. On ``test`` a result is biased, and every table says so:
-    only for comparison with numbers that were published so."""
+    """Where hyper-parameters are chosen; of a task with several domains also on each domain in
+    turn, left out of training (``raystudy.stages.left_out``). On ``test`` a result is biased, and
+    every table says so: only for comparison with numbers that were published so."""
 
     def axes(self) -> dict[str, Any]:
-        biased = " (selected on test)" if self.selection == "test" else ""
+        how = SELECTED[self.selection]
         few = " (few-shot validation)" if self.validation == "few-shot" else ""
         return self.backbone.axes() | {
             "task": self.task.name,
-            "adaptation": f"{self.adaptation.name}{few}{biased}",
+            "adaptation": f"{self.adaptation.name}{few}{how}",
             "shots": str(self.shots or 0),
             "seed": self.seed,
         }
@@ -422,6 +438,9 @@ class Study(Spec):
     title: str = ""
     grids: tuple[Grid, ...]
     law: SerializeAsAny[Law] | None = None
+    metrics: tuple[SerializeAsAny[Metric], ...] = ()
+    """Beside accuracy and negative log-likelihood: computed from the predictions that are kept, so
+    more of them cost no model."""
     claims: tuple[SerializeAsAny[Claim], ...] = ()
 
     def cells(self) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -123,6 +124,19 @@ def test_tasks_are_listed_with_their_sizes() -> None:
     assert lines["dtd"][1:4] == ["disk", "47", "1,880"]
     assert lines["digits"][1:4] == ["itself", "10", "800"]
     assert {"domainnet-clipart", "vtab-kitti", "camera-traps-trans"} <= set(lines)
+    assert {"pacs-photo", "domainnet-held-out-real", "imagenet1k", "camelyon17"} <= set(lines)
+    assert lines["glyph-domains-printed"][1:4] == ["itself", "10", "3,600"]
+
+
+def test_check_of_a_suite_of_domains_says_which_is_missing(tmp_path: Path) -> None:
+    task, _ = tiny("pacs-art-painting", tmp_path)
+    there = data("check", "pacs-photo", task.path)
+    assert there.exit_code == 0
+    assert "published: 6,659 and 1,662" in there.output
+    shutil.rmtree(Path(task.path) / "sketch")
+    gone = data("check", "pacs-photo", task.path)
+    assert gone.exit_code == 1
+    assert f"missing: no sketch below {task.path}" in gone.output
 
 
 def test_check_of_a_task_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:

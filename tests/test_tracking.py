@@ -340,7 +340,7 @@ def test_a_silent_server_is_named_at_once() -> None:
     port, started = free_port(), time.monotonic()
     with pytest.raises(ConnectionError, match=f"127.0.0.1:{port}: start it.*unset") as raised:
         Tracker(f"http://me:secret@127.0.0.1:{port}", "study")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # MLflow by itself tries for minutes
     assert "secret" not in str(raised.value)
 
 

@@ -20,9 +20,9 @@ NAMES: dict[Head, str] = {
 
 
 class FineTune(Adaptation):
-    """AdamW from a head of zeros, a linear probe's (LP-FT, Kumar et al. 2022, arXiv 2202.10054) or
-    the zero-shot one; the learning rate with the least validation loss is kept. On an untrained
-    backbone (``Initialisation``) this is training from scratch."""
+    """AdamW, or SGD, from a head of zeros, a linear probe's (LP-FT, Kumar et al. 2022, arXiv
+    2202.10054) or the zero-shot one; the learning rate with the least validation loss is kept. On
+    an untrained backbone (``Initialisation``) this is training from scratch."""
 
     inputs: ClassVar[Literal["features", "images"]] = "images"
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3,)
@@ -57,6 +57,8 @@ class FineTune(Adaptation):
     """Stop after so many looks in a row that were no better."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward pass in training (autocast)."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """SGD with a momentum of 0.9."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -78,9 +80,8 @@ class FineTune(Adaptation):
     def name(self) -> str:
         return NAMES[self.head]
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.learning_rates)
+    def configurations(self) -> Sequence[FineTune]:
+        return [self.model_copy(update={"learning_rates": (r,)}) for r in self.learning_rates]
 
     def steps_for(self, num_train: int) -> int:
         """Optimiser steps at each learning rate, for so many training examples."""

@@ -68,9 +68,18 @@ class Head2Toe(Probe):
     def taps(self) -> int:
         return self.taps_size
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.choices())
+    def configurations(self) -> Sequence[Head2Toe]:
+        rate = "head_strengths" if self.solver == "exact" else "learning_rates"
+        return [
+            self.model_copy(
+                update={
+                    "strengths": (c.strength,) if c.strength else self.strengths,
+                    "keep": (c.keep,),
+                    rate: (c.rate,),
+                }
+            )
+            for c in self.choices()
+        ]
 
     def adapt_all(
         self,

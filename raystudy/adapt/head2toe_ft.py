@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -39,9 +40,9 @@ class Head2ToeFT(Adaptation):
     def name(self) -> str:
         return f"{self.head2toe.name}-ft"
 
-    @property
-    def num_configurations(self) -> int:
-        return self.head2toe.num_configurations + self.finetune.num_configurations
+    def configurations(self) -> Sequence[Head2ToeFT]:
+        pairs = product(self.head2toe.configurations(), self.finetune.configurations())
+        return [self.model_copy(update={"head2toe": h, "finetune": f}) for h, f in pairs]
 
     def adapt(
         self,
@@ -73,6 +74,6 @@ class Head2ToeFT(Adaptation):
         return Adapted(
             predictor(tuned.model, encoder.preprocessing),
             {**found.chosen, **tuned.chosen},
-            num_tried=found.num_tried + self.finetune.num_configurations,
+            num_tried=found.num_tried + len(self.finetune.learning_rates),
             cost={**spent, "flops": spent["flops"] + found.cost["flops"]},
         )

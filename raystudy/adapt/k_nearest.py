@@ -39,9 +39,8 @@ class KNearest(Probe):
     def name(self) -> str:
         return "k-nearest"
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.neighbours)
+    def configurations(self) -> Sequence[KNearest]:
+        return [self.model_copy(update={"neighbours": (k,)}) for k in self.neighbours]
 
     def adapt_all(
         self,

@@ -43,9 +43,8 @@ class LinearProbe(Probe):
     def name(self) -> str:
         return "linear-probe"
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.strengths)
+    def configurations(self) -> Sequence[LinearProbe]:
+        return [self.model_copy(update={"strengths": (s,)}) for s in self.strengths]
 
     def adapt_all(
         self,

@@ -35,9 +35,8 @@ class Ridge(Probe):
     def name(self) -> str:
         return "ridge"
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.penalties)
+    def configurations(self) -> Sequence[Ridge]:
+        return [self.model_copy(update={"penalties": (p,)}) for p in self.penalties]
 
     def adapt_all(
         self,

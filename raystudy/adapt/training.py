@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOMENTUM = 0.9
+"""Of SGD."""
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -196,7 +199,7 @@ def _best_look(run: _Run, spec: FineTune, validation: Examples) -> tuple[float, 
 
 
 def _optimiser(spec: FineTune, model: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """AdamW over ``model`` = (backbone, head), in groups of one learning rate and decay each."""
+    """Over ``model`` = (backbone, head), in groups of one learning rate and decay each."""
     scales: dict[str, float] = {}
     if spec.layer_decay is not None:
         from raystudy.adapt.layer_decay import layer_scales
@@ -208,9 +211,10 @@ def _optimiser(spec: FineTune, model: nn.Module, rate: float) -> torch.optim.Opt
         decays = spec.decays_vectors or parameter.ndim > 1
         place = (rate * scales.get(name, 1.0), spec.weight_decay if decays else 0.0)
         groups.setdefault(place, []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
-    )
+    given = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+    if spec.optimiser == "sgd":
+        return torch.optim.SGD(given, lr=rate, momentum=MOMENTUM)
+    return torch.optim.AdamW(given)
 
 
 def _schedule(

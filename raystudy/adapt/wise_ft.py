@@ -6,6 +6,7 @@ Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022, arXiv 2109
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -30,9 +31,9 @@ class WiseFt(Adaptation):
     def name(self) -> str:
         return "wise-ft"
 
-    @property
-    def num_configurations(self) -> int:
-        return len(self.finetune.learning_rates) * len(self.alphas)
+    def configurations(self) -> Sequence[WiseFt]:
+        pairs = product(self.finetune.configurations(), self.alphas)
+        return [self.model_copy(update={"finetune": f, "alphas": (a,)}) for f, a in pairs]
 
     def adapt(
         self,

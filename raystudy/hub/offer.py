@@ -36,6 +36,8 @@ class Offer:
     """The same weights in several places or formats, best first; none if the name has no tag."""
     tokenizer: str = ""
     """open_clip's name for how captions are read."""
+    licence: str = ""
+    """Of the weights, where the library says it."""
 
 
 @lru_cache(maxsize=64)
@@ -109,7 +111,14 @@ def _of_timm(model: str, name: Name) -> Offer:
         url = described.get("url")
         if isinstance(url, str) and url.endswith((".pth", ".pt", ".tar", ".bin", ".safetensors")):
             files.append(WebFile(url))
-    return Offer("timm", name.architecture, {}, _timm_preprocessing(model, described), tuple(files))
+    return Offer(
+        "timm",
+        name.architecture,
+        {},
+        _timm_preprocessing(model, described),
+        tuple(files),
+        licence=str(described.get("license") or ""),
+    )
 
 
 def _of_open_clip(model: str, name: Name) -> Offer:

@@ -1,5 +1,8 @@
 """Fit a law to runs, and say what the fit does not know.
 
+``fit`` takes anybody's table and any form of this folder; ``fit_law`` is what studies use: least
+squares as the law itself has it, over seeds.
+
 Intervals resample the seeds, jointly across sizes: what one seed drew (subset, initialisation,
 few-shot examples) moves its runs together, so runs are no independent draws.
 
@@ -8,75 +11,145 @@ Shapes: M runs, S seeds, B distinct resamples, R resamples, P parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from raystudy.intervals import COVERAGE, percentile_coverage, resample_seeds
+from raystudy.intervals import percentile_coverage, resample_seeds
 from raystudy.kinds import Integers, Law
+from raystudy.laws.arrays import Doubles
+from raystudy.laws.basins import explore, num_free, refit, set_up
+from raystudy.laws.bootstrap import resample
+from raystudy.laws.fitted import PERCENTILES, Fit, Settings, bound_reasons
+from raystudy.laws.losses import Loss, named
+from raystudy.laws.status import FitError, FitStatus
+from raystudy.laws.table import Column, Runs, read
 
-Doubles = NDArray[np.float64]
+__all__ = ["PERCENTILES", "Fit", "FitError", "FitStatus", "extrapolation_error", "fit", "fit_law"]
 
-PERCENTILES = (50 * (1 - COVERAGE), 50 * (1 + COVERAGE))
 MIN_SIZES, ENOUGH_SIZES, ENOUGH_SEEDS = 3, 4, 5
+MAX_CONDITION = 1e5
+LEAST_P_VALUE = 0.01
 
 
-class FitError(ValueError):
-    """The runs cannot identify the law."""
+def fit(
+    table: Any,
+    form: Law,
+    x: Column | Sequence[Column] | None = None,
+    y: Column = "y",
+    *,
+    seed: Column | None = None,
+    run: Column | None = None,
+    weights: Column | None = None,
+    loss: Loss | str | None = None,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    starts: ArrayLike | None = None,
+    num_resamples: int = 1000,
+    coverage: float = 0.95,
+    random_seed: int = 0,
+) -> Fit:
+    """Fit ``form`` to a table: polars, pandas, a dictionary of columns, or None and plain arrays.
+
+    ``x``: a column for each of ``form.inputs``, in their order (default: columns of those names).
+    ``y``: the column of what is measured.
+    ``seed``: the column that says which seed a row is of, where seeds cross sizes: intervals
+    resample seeds. ``run``: the training that a row is a checkpoint of: intervals resample
+    trainings. Neither: rows are independent, and intervals resample their residuals.
+    ``weights``: a column, or "seed variance" for 1/variance of the runs at the same x.
+    ``loss``: ``log``, ``y``, ``log1p``, ``probit`` (least squares on that scale), ``huber`` (on log
+    residuals, δ = 0.001) or a ``Loss``; by default the form's own.
+    ``fixed``: parameters by name that keep a value. ``bounds``: (lowest, highest) by name, within
+    the form's own. ``starts``: (S, P), tried beside the form's.
+    ``num_resamples``: 0 for no intervals. ``coverage`` of the intervals and bands.
+
+        fit(frame, OffsetPower(), x="size", y="error", seed="seed").report()
+
+    Raises FitError, naming the column or parameter and the way out, for runs that cannot be fitted.
+    """
+    loss = named(loss if loss is not None else form.loss)
+    runs = read(table, form, loss, x, y, seed, run, weights)
+    within = dict(bounds or {}) | {name: (value, value) for name, value in (fixed or {}).items()}
+    settings = Settings(loss, within, starts, coverage, num_resamples, random_seed)
+    return fit_runs(form, runs, settings)
 
 
-class FitStatus(Enum):
-    """How far a fit can be trusted; ``Fit.reasons`` says why not further."""
+def fit_runs(law: Law, runs: Runs, settings: Settings) -> Fit:
+    """``fit`` of runs that have been read."""
+    problem = set_up(law, runs, settings.loss, settings.bounds)
+    free, points = num_free(problem), len(np.unique(runs.x, axis=0))
+    if points < free:
+        raise FitError(
+            f"{law.name} has {free} free parameters and the runs have {points} distinct x; fix "
+            "parameters, or take a law with fewer"
+        )
+    basins = explore(problem, settings.starts)
+    best = basins[0]
+    drawn = resample(
+        problem, runs, basins, settings.num_resamples, settings.random_seed, settings.coverage
+    )
+    found = Fit(
+        law,
+        best.parameters,
+        drawn.parameters,
+        FitStatus.FINE,
+        (),
+        basins=basins,
+        runs=runs,
+        settings=settings,
+        widening=drawn.widening,
+    )
+    return _judged(found, list(drawn.reasons), points - free)
 
-    FINE = "fine"
-    WEAK = "weak"
-    """The curve is usable; its interval is too narrow, or a parameter hardly identified."""
-    AT_BOUND = "at bound"
-    """A parameter lies on the edge of its range, and is no estimate."""
+
+def _judged(found: Fit, reasons: list[str], spare: int) -> Fit:
+    """The fit with its status: every reason for which it might be less than it looks."""
+    law, fixed = found.law, found.settings.fixed if found.settings else set()
+    if spare < 1:
+        reasons.append("as many parameters as distinct x leave nothing to test the law's shape on")
+    if (copies := _copies(found.runs)) > 0:
+        reasons.append(
+            f"{copies} rows repeat another to the last digit; leave copies out, or intervals are "
+            "too narrow"
+        )
+    if not found.basins[0].converged:
+        reasons.append("the search had not converged when it was stopped")
+    if (number := found.conditioning.number) > MAX_CONDITION:
+        tied = ", ".join(found.conditioning.weakest)
+        reasons.append(f"{tied} can hardly be told apart (condition number {number:.1e})")
+    for check in found.residual_checks:
+        if check.p_value < LEAST_P_VALUE:
+            reasons.append(
+                f"residuals along {check.input} change sign {check.num_signs - 1} times, chance "
+                f"would {check.expected - 1:.0f}: the law bends otherwise than the runs do"
+            )
+    unsure, stuck = bound_reasons(found)
+    others = [basin for basin in found.basins[1:] if basin.near]
+    several = [
+        f"another minimum, {_text(law, basin.parameters, fixed)}, fits about as well "
+        f"(objective {basin.objective:.6g}, the best {found.basins[0].objective:.6g})"
+        for basin in others[:3]
+    ]
+    status = FitStatus.WEAK if reasons or unsure else FitStatus.FINE
+    status = FitStatus.SEVERAL_BASINS if several else status
+    status = FitStatus.AT_BOUND if stuck else status
+    return replace(found, status=status, reasons=(*stuck, *several, *reasons, *unsure))
 
 
-@runtime_checkable
-class Bounded(Protocol):
-    """A law that knows the range of each parameter: (lowest, highest)."""
+def _copies(runs: Runs | None) -> int:
+    """Rows that have the x and y of an earlier one, where rows are taken for independent."""
+    if runs is None or runs.units != "residuals":
+        return 0
+    rows = np.column_stack([runs.x, runs.y])
+    return len(rows) - len(np.unique(rows, axis=0))
 
-    @property
-    def bounds(self) -> tuple[tuple[float, float], ...]: ...
 
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted law. ``parameters`` (P,); ``resampled`` (R, P), with no row after one seed."""
-
-    law: Law
-    parameters: Doubles
-    resampled: Doubles
-    status: FitStatus
-    reasons: tuple[str, ...]
-
-    def predict(self, x: ArrayLike) -> tuple[Doubles, Doubles, Doubles]:
-        """The curve at ``x`` (N,) and its 95 % percentile band: (y, low, high), each (N,).
-
-        The band is (−inf, inf) after one seed. It is pointwise, and of the curve: it holds the
-        doubt about the parameters, not the scatter of one new run.
-        """
-        at = np.atleast_1d(np.asarray(x, dtype=np.float64))
-        low, high = _band(np.asarray(self.law.predict(at, self.resampled), dtype=np.float64))
-        return np.asarray(self.law.predict(at, self.parameters), dtype=np.float64), low, high
-
-    def parameter(self, name: str) -> tuple[float, float, float]:
-        """A parameter and its 95 % percentile interval: (value, low, high).
-
-        Raises ValueError if the law has no such parameter.
-        """
-        names = self.law.parameters
-        if name not in names:
-            raise ValueError(f"{self.law.name} has no parameter '{name}'; it has {list(names)}")
-        index = names.index(name)
-        low, high = _band(self.resampled[:, index])
-        return float(self.parameters[index]), float(low), float(high)
+def _text(law: Law, parameters: Doubles, fixed: set[str]) -> str:
+    pairs = zip(law.parameters, parameters, strict=True)
+    return ", ".join(f"{name} {value:.4g}" for name, value in pairs if name not in fixed)
 
 
 def fit_law(
@@ -114,10 +187,11 @@ def fit_law(
             resampled = np.repeat(solved, frequency[kept], axis=0)
 
     reasons += _thin(len(np.unique(sizes)), len(names))
-    unsure, stuck = _bound_reasons(law, parameters, resampled)
+    found = Fit(law, parameters, resampled, FitStatus.FINE, ())
+    unsure, stuck = bound_reasons(found)
     status = FitStatus.WEAK if reasons or unsure else FitStatus.FINE
     status = FitStatus.AT_BOUND if stuck else status
-    return Fit(law, parameters, resampled, status, (*stuck, *reasons, *unsure))
+    return replace(found, status=status, reasons=(*stuck, *reasons, *unsure))
 
 
 def extrapolation_error(
@@ -162,12 +236,19 @@ def run_weights(counts: Doubles, names: Integers, seeds: Integers) -> Doubles:
 
 
 def solve_weighted(law: Law, x: Doubles, y: Doubles, weights: Doubles) -> Doubles:
-    """One fit for each row of ``weights`` (B, M), to (B, P). Raises FitError for the law."""
+    """One fit for each row of ``weights`` (B, M), to (B, P): least squares as the law has it, or
+    by its own loss where it leaves that to the solver. Raises FitError for the law."""
     try:
         solved = law.solve(x, np.tile(y, (len(weights), 1)), weights)
+        if solved is not None:
+            return np.asarray(solved, dtype=np.float64)
+        law.check(x, y)
     except ValueError as error:
         raise FitError(str(error)) from error
-    return np.asarray(solved, dtype=np.float64)
+    runs = Runs(x, y, weights[0], np.arange(len(y)), "residuals")
+    problem = set_up(law, runs, named(law.loss), {}, weights)
+    basins = explore(problem)
+    return refit(problem, np.stack([basin.parameters for basin in basins[:5]])).parameters
 
 
 def num_sizes(sizes: Doubles, weights: Doubles) -> Integers:
@@ -188,37 +269,3 @@ def _thin(distinct_sizes: int, num_seeds: int) -> list[str]:
         share = percentile_coverage(num_seeds)
         reasons.append(f"resampling {num_seeds} seeds covers {share:.0%} at best, not 95 %")
     return reasons
-
-
-def _bound_reasons(
-    law: Law, parameters: Doubles, resampled: Doubles
-) -> tuple[list[str], list[str]]:
-    """Parameters whose interval reaches a bound, and parameters that lie on one."""
-    unsure, stuck = [], []
-    for i, (name, bounds) in enumerate(
-        zip(law.parameters, law.bounds if isinstance(law, Bounded) else (), strict=False)
-    ):
-        for side, bound in zip(("lower", "upper"), bounds, strict=True):
-            if not np.isfinite(bound):
-                continue
-            if _reaches(parameters[i], bound, side):
-                stuck.append(f"{name} is at its {side} bound {bound:g}")
-            elif len(resampled):
-                low, high = _band(resampled[:, i])
-                if _reaches(float(low if side == "lower" else high), bound, side):
-                    unsure.append(f"the interval of {name} reaches its {side} bound {bound:g}")
-    return unsure, stuck
-
-
-def _reaches(value: float, bound: float, side: str) -> bool:
-    slack = 1e-6 * abs(bound) + 1e-9
-    return bool(value <= bound + slack if side == "lower" else value >= bound - slack)
-
-
-def _band(resampled: Doubles) -> tuple[Doubles, Doubles]:
-    """The 95 % percentiles over the first axis, or (−inf, inf) where it is empty."""
-    if not len(resampled):
-        nothing = np.full(resampled.shape[1:], np.inf)
-        return -nothing, nothing
-    low, high = np.percentile(resampled, PERCENTILES, axis=0)
-    return low, high

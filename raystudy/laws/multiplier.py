@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from raystudy.intervals import resample_seeds
-from raystudy.kinds import Floats, Integers, Law
+from raystudy.kinds import Integers, Law
 from raystudy.laws.fit import (
     MIN_SIZES,
     PERCENTILES,
@@ -27,9 +27,7 @@ from raystudy.laws.fit import (
     run_weights,
     solve_weighted,
 )
-
-NUM_INVERSION = 1024
-TOLERANCE = 1e-9
+from raystudy.laws.inversion import invert
 
 Arm = tuple[ArrayLike, ArrayLike, ArrayLike]
 """Runs of one arm: sizes, errors and the seed of each, (M,) all three."""
@@ -97,11 +95,11 @@ def data_multiplier(
     if b_is_fitted:
         kept &= num_sizes(x_b, weights_b) >= MIN_SIZES
         curves_b = solve_weighted(law, x_b, y_b, weights_b[kept])
-        targets = law.predict(np.array([size_b]), curves_b)[:, 0]
+        targets = np.asarray(law.predict(np.array([size_b]), curves_b)[:, 0], dtype=np.float64)
     else:
         targets = weights_b[kept] @ y_b / weights_b[kept].sum(1)
     curves_a = solve_weighted(law, x_a, y_a, weights_a[kept])
-    sizes = _invert(law, curves_a, targets, x_a.min(), x_a.max())
+    sizes = invert(law, curves_a, targets, x_a.min(), x_a.max())
 
     with np.errstate(divide="ignore"):
         ratios = size_b / sizes
@@ -124,24 +122,6 @@ def _paired(seeds_a: Integers, seeds_b: Integers) -> Integers:
             "give the runs of the seeds they share"
         )
     return names
-
-
-def _invert(law: Law, curves: Doubles, targets: Floats, low: float, high: float) -> Doubles:
-    """The x in [``low``, ``high``] where each falling curve (B, P) meets its target (B,).
-
-    0 where the curve is below the target from the start, inf where it never gets there.
-    """
-    x = np.geomspace(low, high, NUM_INVERSION)
-    gap = law.predict(x, curves) - targets[:, None]
-    met = gap <= TOLERANCE
-    rows, first = np.arange(len(gap)), met.argmax(1)
-    before = np.maximum(first - 1, 0)
-    above, below = gap[rows, before], np.minimum(gap[rows, first], 0)
-    fall = above - below
-    share = np.divide(above, fall, out=np.ones_like(fall), where=fall > 0)
-    meets = x[before] * (x[first] / x[before]) ** share
-    meets = np.where(gap[:, 0] < -TOLERANCE, 0.0, meets)
-    return np.where(met.any(1), meets, np.inf)
 
 
 def _interval(ratios: Doubles, frequency: Integers) -> tuple[float, float]:

@@ -6,9 +6,7 @@ scratch (Evci et al. 2022, arXiv 2201.03529): low where the last layer is of lit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +17,16 @@ from raystudy.report.point_labels import label_points
 from raystudy.report.style import BASELINE_COLOUR, canvas, looks
 from raystudy.report.tables import Table
 from raystudy.report.view import BASELINE, in_order, seed_means
-from raystudy.report.words import listing, percent, plural, points, pretrained, shots_phrase, signed
+from raystudy.report.words import (
+    listing,
+    percent,
+    plural,
+    points,
+    pretrained,
+    short,
+    shots_phrase,
+    signed,
+)
 from raystudy.spec import Study
 
 if TYPE_CHECKING:
@@ -136,7 +143,7 @@ def affinity_figure(suite: Suite) -> Drawn:
             line = np.polynomial.Polynomial.fit(x, y, 1)
             axes.plot(ends, line(ends), "--", color=BASELINE_COLOUR, linewidth=1.2, zorder=1)
         colours = [look[group][0] for group in numbers["group"]]
-        label_points(axes, x, y, _short(numbers["task"].to_list()), colours)
+        label_points(axes, x, y, short(numbers["task"].to_list()), colours)
         axes.set_xlabel("domain affinity: linear probe − from scratch (points)")
         axes.set_ylabel("gain: Head2Toe − linear probe (points)")
         if len(groups) > 1:
@@ -245,14 +252,6 @@ def _caption(suite: Suite, numbers: pl.DataFrame) -> str:
         f"{signed(100 * least['gain'], plus=True)} at {signed(100 * least['affinity'], plus=True)}."
         f"{line}"
     )
-
-
-def _short(names: Sequence[str]) -> list[str]:
-    """Without the words that all of them begin with: those of VTAB all begin with "vtab-"."""
-    words = [name.split("-") for name in names]
-    begins = zip(*(w[:-1] for w in words), strict=False)
-    num_shared = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, begins))
-    return ["-".join(w[num_shared:]) for w in words]
 
 
 def _crosses(axes: Axes, numbers: pl.DataFrame, colour: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from markupsafe import Markup
 
 from raystudy.kinds import Claim, Law
 from raystudy.laws.power import OffsetPower
-from raystudy.report import affinity, curves, figures, tables
+from raystudy.report import affinity, curves, figures, models, tables
 from raystudy.report.figures import Drawn
+from raystudy.report.models import Evidence
 from raystudy.report.style import inlined, pdf, svg
 from raystudy.report.summary import best_arm, summary
 from raystudy.report.tables import Table
@@ -50,21 +52,29 @@ class Part:
 
 
 def write_report(
-    study: Study, records: pl.DataFrame, folder: Path, facts: Mapping[str, object]
+    study: Study,
+    records: pl.DataFrame,
+    folder: Path,
+    facts: Mapping[str, object],
+    evidence: Evidence | None = None,
 ) -> Path:
     """Write ``report.html`` and each figure (pdf, svg, csv) and table (csv) into ``folder``.
 
-    ``records`` as ``Ledger.read`` returns them; ``facts`` are numbers about the run, shown at the
-    foot. The same records give the same bytes. Raises MissingCellsError where no cell is finished.
+    ``records`` as ``Ledger.read`` returns them, where models are compared with what
+    ``raystudy.annotate`` adds; ``facts`` are numbers about the run, shown at the foot;
+    ``evidence`` is what a comparison of models looks at beside them. The same records give the
+    same bytes. Raises MissingCellsError where no cell is finished.
     """
     found = views(study, records)
     law = study.law or OffsetPower()
     folder.mkdir(parents=True, exist_ok=True)
-    across = _across(study, records)
-    parts = across + [
+    compared, across = _models(records, evidence), _across(study, records)
+    parts = [*compared, *across]
+    parts += [
         _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
         for view in found
-        if not across or view.compares
+        # Of models side by side, one part for each task and architecture would say nothing new.
+        if not compared and (not across or view.compares)
     ]
     claims = [_judged(claim, records) for claim in study.claims]
     pl.DataFrame(claims, schema=CLAIM_COLUMNS).write_csv(folder / "claims.csv")
@@ -107,6 +117,37 @@ def _across(study: Study, records: pl.DataFrame) -> list[Part]:
         )
         for suite in found
     ]
+
+
+def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
+    """Backbones of several architectures, in and out of distribution."""
+    compared = models.comparisons(records) if "family" in records.columns else []
+    parts = []
+    for comparison in compared:
+        part = Part(
+            f"{comparison.name}-" if len(compared) > 1 else "",
+            comparison.title,
+            models.sentences(comparison),
+        )
+        plan: list[tuple[str, Callable[[], Drawn | Table]]] = [
+            ("table", lambda c=comparison: models.model_table(c)),
+            ("figure", lambda c=comparison: models.ood_against_id(c)),
+            ("figure", lambda c=comparison: models.against_parameters(c, "ood_accuracy")),
+            ("figure", lambda c=comparison: models.against_parameters(c, "ood_ece")),
+            ("figure", lambda c=comparison: models.calibration_against_accuracy(c)),
+        ]
+        if evidence is not None:
+            plan += [
+                ("table", lambda c=comparison: models.paired_table(c, evidence.hits)),
+                ("table", lambda c=comparison: models.promise_table(c, evidence.promises)),
+            ]
+        if comparison is compared[0]:
+            plan.insert(1, ("table", lambda: models.best_table(compared)))
+        for kind, make in plan:
+            with suppress(MissingCellsError):
+                part.items.append((kind, make()))
+        parts.append(part)
+    return parts
 
 
 def _part(view: View, law: Law, prefix: str) -> Part:

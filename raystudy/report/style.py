@@ -68,6 +68,23 @@ def canvas(height: float = 3.9) -> Iterator[tuple[Figure, Axes]]:
         yield figure, figure.subplots()
 
 
+@contextmanager
+def panels(number: int, most: int) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of several axes, at most ``most`` in a row, in reading order; draw inside."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    columns = min(number, most)
+    rows = -(-number // columns)
+    smaller: dict[Any, Any] = RC | {"axes.titlesize": 8.0, "font.size": 8.0}
+    with matplotlib.rc_context(smaller):
+        figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+        for spare in axes[number:]:
+            spare.set_axis_off()
+        yield figure, axes[:number]
+
+
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """A colour and a marker per name, by position: the same name looks the same everywhere."""
     return {

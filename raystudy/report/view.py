@@ -91,7 +91,7 @@ def views(study: Study, records: pl.DataFrame) -> list[View]:
         )
     tasks = _ordered((t.name for g in study.grids for t in g.tasks), accuracy, "task")
     names = _ordered(
-        (a.name for g in study.grids for a in g.architectures), accuracy, "architecture"
+        (a.title for g in study.grids for a in g.architectures), accuracy, "architecture"
     )
     found = [
         _view(study, accuracy.filter(task=t, architecture=a), t, a) for t in tasks for a in names

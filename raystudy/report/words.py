@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 
@@ -68,3 +69,11 @@ def listing(items: Sequence[str]) -> str:
 def spaced(name: str) -> str:
     """A variant's name inside a sentence."""
     return name.replace("-", " ")
+
+
+def short(names: Sequence[str]) -> list[str]:
+    """Names of tasks without the words that all begin with: those of VTAB begin with "vtab-"."""
+    words = [name.split("-") for name in names]
+    begins = zip(*(w[:-1] for w in words), strict=False)
+    num_shared = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, begins))
+    return ["-".join(w[num_shared:]) for w in words]

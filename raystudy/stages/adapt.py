@@ -20,6 +20,7 @@ from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Backbone, Cell
 from raystudy.stages.evaluate import Fitted, chosen_on_test, evaluate
 from raystudy.stages.extract import StoredEncoder, features, images
+from raystudy.stages.left_out import adapt_by_left_out_domains
 from raystudy.store import Store
 from raystudy.subset import few_shot
 
@@ -133,7 +134,7 @@ def _support(cell: Cell, train: Examples, validation: Examples) -> Support:
     name = cell.task.name
     rows = few_shot(train.ids, train.labels, shots, name, cell.seed)
     held_out = np.arange(len(validation))
-    if cell.selection == "validation" and cell.validation == "few-shot" and shots is not None:
+    if cell.selection != "test" and cell.validation == "few-shot" and shots is not None:
         held_out = few_shot(
             validation.ids, validation.labels, shots, f"{name}/validation", cell.seed, at_most=True
         )
@@ -143,9 +144,9 @@ def _support(cell: Cell, train: Examples, validation: Examples) -> Support:
 def _choose_on(
     cells: Sequence[Cell], validation: Examples, encoder: StoredEncoder, store: Store
 ) -> Examples:
-    if cells[0].selection == "validation":
-        return validation
     cell = cells[0]
+    if cell.selection != "test":
+        return validation
     log.warning(
         "%s on %s: chosen on the test split, as asked", cell.adaptation.name, cell.task.name
     )
@@ -165,7 +166,8 @@ def _solve(
     if cells[0].selection == "test":  # all of it, whatever the shots
         every = np.arange(len(validation))
         supports = [Support(s.train, every, s.seed) for s in supports]
-    if isinstance(adaptation, Probe) and len(cells) > 1:
+    by_domain = cells[0].selection == "domains"
+    if isinstance(adaptation, Probe) and len(cells) > 1 and not by_domain:
         started = time.perf_counter()
         try:
             with seal.locked():
@@ -180,14 +182,15 @@ def _solve(
     for cell, support in zip(cells, supports, strict=True):
         started = time.perf_counter()
         try:
+            own = train.take(support.train), validation.take(support.validation)
             with seal.locked():
-                outcome = adaptation.adapt(
-                    train.take(support.train),
-                    validation.take(support.validation),
-                    encoder,
-                    prompts,
-                    cell.seed,
-                )
+                if by_domain:
+                    domain_of = cell.task.domain_of
+                    outcome = adapt_by_left_out_domains(
+                        adaptation, *own, domain_of, encoder, prompts, cell.seed
+                    )
+                else:
+                    outcome = adaptation.adapt(*own, encoder, prompts, cell.seed)
         except Exception as error:  # the other cells of the unit are none the worse
             outcome = error
         yield cell, support, outcome, time.perf_counter() - started

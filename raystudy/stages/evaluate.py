@@ -6,7 +6,7 @@ inputs to logits. ``raystudy.seal`` keeps the split closed to whoever comes anot
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from raystudy import seal
-from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Task
+from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Scored, Task
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
@@ -70,7 +70,7 @@ def evaluate(
     for f in fitted:
         started = time.perf_counter()
         splits = {"validation": f.validation} | tests[f.cell.adaptation.taps]
-        logits = {s: f.adapted.predict(e.array) for s, e in splits.items()} if f.adapted else {}
+        logits = _logits(f.adapted, task, splits) if f.adapted else {}
         axes = (
             f.cell.axes()
             | facts
@@ -84,12 +84,13 @@ def evaluate(
         )
         if not logits:  # that it cannot be done is a result too, and is not tried again
             records.append(axes | {"split": "none", "metric": "unsupported", "value": 1.0})
+        scored = {s: Scored(scores, splits[s].labels) for s, scores in logits.items()}
         for split, scores in logits.items():
-            examples = splits[split]
             for metric in (*METRICS, *OF_TASK[task.metric]):
-                value = metric.compute(scores, examples.labels)
-                records.append(axes | {"split": split, "metric": metric.name, "value": value})
-            predictions.append(_predictions(f.cell, split, examples, scores))
+                value = metric.judge(split, scored)
+                if value is not None:
+                    records.append(axes | {"split": split, "metric": metric.name, "value": value})
+            predictions.append(_predictions(f.cell, split, splits[split], scores))
         for name, value in f.adapted.cost.items() if f.adapted else ():
             records.append(axes | {"split": "cost", "metric": name, "value": value})
     return pl.DataFrame(records), pl.concat(predictions)
@@ -112,10 +113,17 @@ def _open(
     """Layer → split → examples; of images where there are no layers, under None."""
     with seal.opened():
         splits = {"test": partial(_test, task, None)}
-        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in task.shifts}
+        parts = {shift: rows for shift in task.shifts if (rows := task.part(shift)) is not None}
+        others = [shift for shift in task.shifts if shift not in parts]
+        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in others}
+        found: dict[int | None, dict[str, Examples]]
         if layers is not None:
-            return features(encoder, splits, layers, "sealed", task, store)
-        return {None: {name: images(split(), encoder) for name, split in splits.items()}}
+            found = features(encoder, splits, layers, "sealed", task, store)
+        else:
+            found = {None: {name: images(split(), encoder) for name, split in splits.items()}}
+    for of_layer in found.values():
+        of_layer |= {f"test-{s}": of_layer["test"].take(rows) for s, rows in parts.items()}
+    return found
 
 
 def _test(task: Task, shift: str | None) -> Examples:
@@ -127,6 +135,23 @@ def _test(task: Task, shift: str | None) -> Examples:
 def _kept(task: Task, shift: str | None) -> Examples:
     """Shifts are made once a process, for every backbone is tested on them."""
     return task.sealed(shift)
+
+
+def _logits(adapted: Adapted, task: Task, splits: Mapping[str, Examples]) -> dict[str, Floats]:
+    """Of each split, for its own classes: where several of the task's stand for one of them, their
+    highest."""
+    other_classes = {f"test-{shift}": task.classes_of(shift) for shift in task.shifts}
+    parts = {f"test-{shift}": task.part(shift) for shift in task.shifts}
+    found: dict[str, Floats] = {}
+    for split, examples in splits.items():
+        if (rows := parts.get(split)) is not None:  # of what was predicted already
+            found[split] = found["test"][rows]
+            continue
+        logits = adapted.predict(examples.array)
+        if (groups := other_classes.get(split)) is not None:
+            logits = np.stack([logits[:, list(group)].max(axis=1) for group in groups], axis=1)
+        found[split] = logits
+    return found
 
 
 def _predictions(cell: Cell, split: str, examples: Examples, logits: Floats) -> pl.DataFrame:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
-from raystudy.tasks import names
+from raystudy.tasks import cifar_files, names, stored_corruptions
 from raystudy.tasks.carve import carved
-from raystudy.tasks.listing import Listing, Splits, label_of, lacking, read_lines, remembered
+from raystudy.tasks.listing import Splits, label_of, lacking, read_lines, remembered
 
 TEMPLATES = (
     "a photo of a {}.",
@@ -25,10 +24,11 @@ TEMPLATES = (
     "a photo of the {}.",
 )
 FOLDER = "cifar-100-binary"
-FILES = tuple(f"{FOLDER}/{name}" for name in ("train.bin", "test.bin", "fine_label_names.txt"))
-SIDE = 32
-RECORD = 2 + 3 * SIDE * SIDE
-"""Bytes: coarse label, fine label, then a plane of red, of green and of blue."""
+TRAIN, TEST, NAMES = (
+    f"{FOLDER}/{name}" for name in ("train.bin", "test.bin", "fine_label_names.txt")
+)
+NUM_LABELS = 2
+"""Bytes: coarse, fine."""
 VALIDATION_PERCENT = 10
 
 
@@ -40,7 +40,9 @@ class CIFAR100(TaskOnDisk):
         cifar-100-binary/train.bin, test.bin, fine_label_names.txt
 
     The Python version (torchvision's ``cifar-100-python``) is not read: its files are pickles,
-    which run whatever code they hold.
+    which run whatever code they hold. ``c`` is the folder of CIFAR-100-C (gaussian_noise.npy …,
+    labels.npy; Hendrycks and Dietterich 2019, arXiv 1903.12261), of which each of 15 corruptions at
+    five severities becomes a shift.
     Splits: test is official; validation is 10 % of the official training split (VTAB's share), of
     each class alike, by hash (``split_seed``).
     Place: University of Toronto: The CIFAR-10 and CIFAR-100 datasets.
@@ -49,12 +51,18 @@ class CIFAR100(TaskOnDisk):
     """
 
     VERSION: ClassVar[int] = 1
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"path", "c"})
     class_names: ClassVar[tuple[str, ...]] = names.words("cifar100")
+    c: str | None = None
     split_seed: int = 0
 
     @property
     def name(self) -> str:
         return "cifar100"
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return stored_corruptions.SHIFTS if self.c else ()
 
     @property
     def size(self) -> Size:
@@ -64,22 +72,31 @@ class CIFAR100(TaskOnDisk):
         hint = "download the binary version"
         if (root / "cifar-100-python").is_dir():
             hint = "cifar-100-python holds pickles, which are not read: " + hint
-        return lacking(root, *FILES, hint=hint)
+        lines = lacking(root, TRAIN, TEST, NAMES, hint=hint)
+        return lines + (stored_corruptions.missing_arrays(Path(self.c)) if self.c else [])
 
     def files(self, root: Path) -> Sequence[str]:
-        return FILES
+        arrays = stored_corruptions.ARRAYS if self.c else ()
+        return [TRAIN, TEST, NAMES, *(f"c/{name}" for name in arrays)]
+
+    def place(self, name: str) -> Path:
+        return Path(self.c, name[2:]) if self.c and name[:2] == "c/" else Path(self.path, name)
 
     def num_train(self) -> Sequence[int]:
         return self._splits.train.counts(len(self.class_names))
 
     def train(self) -> Examples:
-        return self._examples(self._splits.train)
+        return cifar_files.examples(self.path, self._splits.train, NUM_LABELS)
 
     def validation(self) -> Examples:
-        return self._examples(self._splits.validation)
+        return cifar_files.examples(self.path, self._splits.validation, NUM_LABELS)
 
     def _test(self, shift: str | None) -> Examples:
-        return self._examples(self._splits.test)
+        test = cifar_files.examples(self.path, self._splits.test, NUM_LABELS)
+        if shift is None:
+            return test
+        numbers = np.argsort(_order(Path(self.path)))[test.labels]
+        return stored_corruptions.in_array(Path(self.c or ""), shift, test, numbers)
 
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
@@ -88,35 +105,16 @@ class CIFAR100(TaskOnDisk):
     def _splits(self) -> Splits:
         return remembered(_read, self.path, self.split_seed)
 
-    def _examples(self, listing: Listing) -> Examples:
-        file = listing.paths[0] if listing.paths else FILES[0]
-        rows = [int(id.rpartition("-")[2]) for id in listing.ids]
-        planes = _records(Path(self.path) / file)[rows, 2:].reshape(-1, 3, SIDE, SIDE)
-        pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        return Examples(listing.ids, pixels, listing.labels)
-
 
 def _read(root: Path, seed: int) -> Splits:
-    named = root / FILES[2]
-    order = [label_of(names.labels("cifar100"), line.strip(), named) for line in read_lines(named)]
-    known, test = (_listing(root, file, np.array(order, np.int64)) for file in FILES[:2])
+    known, test = (
+        cifar_files.listing(root, [file], _order(root), NUM_LABELS) for file in (TRAIN, TEST)
+    )
     train, validation = carved(known, VALIDATION_PERCENT, "cifar100/validation", seed)
     return Splits(train, validation, test)
 
 
-def _listing(root: Path, file: str, order: Integers) -> Listing:
-    """Ids are ``train-00000`` …, in the order of the file."""
-    fine = _records(root / file)[:, 1]
-    if len(fine) and fine.max() >= len(order):
-        raise ValueError(f"{root / file}: label {fine.max()}, but {FILES[2]} names {len(order)}")
-    split = Path(file).stem
-    ids = tuple(f"{split}-{i:05d}" for i in range(len(fine)))
-    return Listing(ids, (file,) * len(ids), order[fine])
-
-
-def _records(file: Path) -> NDArray[np.uint8]:
-    """(N, RECORD), mapped. Raises OSError, and ValueError for a file that was cut off."""
-    size = file.stat().st_size
-    if size % RECORD or not size:
-        raise ValueError(f"{file}: {size:,} bytes are not whole records of {RECORD}; unpack again")
-    return np.memmap(file, np.uint8, "r", shape=(size // RECORD, RECORD))
+def _order(root: Path) -> Integers:
+    """Number in the files → label."""
+    labels, file = names.labels("cifar100"), root / NAMES
+    return np.array([label_of(labels, line.strip(), file) for line in read_lines(file)], np.int64)

@@ -48,7 +48,6 @@ class Digits(Task):
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = tuple(f"digit {name}" for name in NAMES)
     """The digits' Unicode names, by which a head trained on printed ones is matched."""
-    shifts: ClassVar[tuple[str, ...]] = ("inverted", "blurred", "noisy", "rotated", "cluttered")
     split_seed: int = 0
 
     @property
@@ -58,6 +57,10 @@ class Digits(Task):
     @property
     def group(self) -> Group:
         return "natural"
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return tuple(SHIFTS)
 
     @property
     def size(self) -> Size:

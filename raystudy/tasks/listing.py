@@ -145,15 +145,21 @@ def inside(path: str, where: Path | str) -> str:
     return path
 
 
-def class_folders(root: Path, folder: str, labels: Mapping[str, int]) -> Listing:
+def class_folders(
+    root: Path, folder: str, labels: Mapping[str, int], others: bool = False
+) -> Listing:
     """All images of ``folder``/<class>/, in the order of their paths. An image's id is its path
-    below ``folder``. Raises ValueError for a folder that is no class."""
+    below ``folder``. Raises ValueError for a folder that is no class, unless there may be
+    ``others``, which are not read."""
     found = []
     for name in sorted(_folders(root / folder)):
+        if others and name not in labels:
+            continue
         label = label_of(labels, name, root / folder)
         with os.scandir(root / folder / name) as entries:
             files = sorted(e.name for e in entries if _is_image(e.name))
-        found += [(f"{name}/{file}", f"{folder}/{name}/{file}", label) for file in files]
+        path = f"{folder}/{name}" if folder else name
+        found += [(f"{name}/{file}", f"{path}/{file}", label) for file in files]
     return Listing.of(found)
 
 

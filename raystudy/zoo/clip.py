@@ -71,7 +71,7 @@ def open_clip_model(
     Raises ValueError, beginning with ``where``, if it cannot be built or the weights do not fit.
     """
     try:
-        model = _build(deepcopy(dict(config)))
+        model = build_clip(config)
     except Exception as error:  # of many kinds: a bad field, a package that is not here
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{where}: open_clip cannot build it: {reason}") from error
@@ -79,8 +79,9 @@ def open_clip_model(
     return OpenClip(model.eval(), config["embed_dim"], tokenizer, where)
 
 
-def _build(config: dict[str, Any]) -> nn.Module:
+def build_clip(described: Mapping[str, Any]) -> nn.Module:
     """As ``open_clip.create_model`` does, which would also look for weights."""
+    config = deepcopy(dict(described))
     vision, text = config["vision_cfg"], config["text_cfg"]
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False

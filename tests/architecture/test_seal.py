@@ -44,7 +44,8 @@ def test_only_evaluate_opens_the_test_split() -> None:
         for file in PACKAGE.rglob("*.py")
         if mentions(file, "sealed") or mentions(file, "_test")
     }
-    assert opening == {"kinds.py", "stages/evaluate.py"}
+    # Corrupted hands on what is sealed: its own way in is that of the task it is made from.
+    assert opening == {"kinds.py", "stages/evaluate.py", "tasks/corrupted.py"}
 
 
 @pytest.mark.parametrize("file", sorted((PACKAGE / "adapt").glob("*.py")), ids=lambda f: f.stem)

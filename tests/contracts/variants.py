@@ -15,9 +15,11 @@ import numpy as np
 
 from raystudy import kinds
 from raystudy.kinds import Spec
+from raystudy.metrics.accuracy import Accuracy
 from raystudy.noise.instance_dependent import write_margins
 from raystudy.shards.manifest import Plain, build
 from raystudy.sources.glyphs import Glyphs
+from raystudy.tasks.digits import Digits
 from raystudy.tasks.table import every_task
 
 from ..tasks.miniatures import MINIATURES, tiny
@@ -42,7 +44,7 @@ def _with_margins() -> dict[str, Any]:
 
 def _on_disk() -> dict[str, Any]:
     """A source on disk has no key before it has a manifest; an empty one will do."""
-    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getpid()}")
     folder.mkdir(exist_ok=True)
     with tarfile.open(folder / "0.tar", "w"):
         pass
@@ -55,6 +57,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
     # What a variant with required fields is made from, or a function of what needs a file; others
     # are made from nothing.
     "Glyphs": {"script": "latin"},
+    "Corrupted": {"task": Digits()},
+    "GlyphDomains": {"held_out": "printed"},
     "Curated": {"source": Glyphs(script="latin")},
     "Captioned": {"source": Glyphs(script="latin")},
     "Labelled": {"source": Glyphs(script="latin"), "classes": ("cat", "dog")},
@@ -88,6 +92,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         "method": "supervised",
         "source": "latin",
     },
+    "TemperatureScaled": {"metric": Accuracy()},
+    "TrendOverModels": {"against": "parameters", "adaptation": "fine-tune"},
     "Head2ToeGainsWhereAffinityIsLow": {"tasks": tuple("abcd"), "method": "supervised"},
     "Head2ToeMatchesFineTuning": {"tasks": ("digits",), "method": "supervised"},
 }

@@ -1,5 +1,4 @@
 import io
-import timeit
 from struct import pack
 from zlib import crc32
 
@@ -126,13 +125,8 @@ def test_bounds() -> None:
     assert probe(bomb(2**31 - 1, 2**31 - 1)) is Fault.TOO_MANY_PIXELS
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("unit", [b"\xff", b"\xff\x00", b"\x00", b"\xff\xe0\0\0", b"\xff\xd0"])
-def test_the_longest_file_takes_no_more_than_a_second(unit: bytes) -> None:
-    data = b"\xff\xd8\xff" + unit * ((probing.MAX_IMAGE_BYTES - 8) // len(unit))
-    assert timeit.timeit(lambda: probe(data), number=1) < 1.5
-
-
-def test_a_jpeg_takes_microseconds() -> None:
-    data = encoded(Image.fromarray(NOISE[..., :3]), "JPEG")
-    best = min(timeit.repeat(lambda: probe(data), number=1000, repeat=5)) / 1000
-    assert best < 40e-6  # 6 µs on a quiet core
+def test_the_longest_file_is_read_once(unit: bytes) -> None:
+    """Which takes a second; looking at a byte again from every other would take days."""
+    probe(b"\xff\xd8\xff" + unit * ((probing.MAX_IMAGE_BYTES - 8) // len(unit)))

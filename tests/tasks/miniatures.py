@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from raystudy.kinds import TaskOnDisk
-from raystudy.tasks import names, table
+from raystudy.tasks import imagenet_names, names, table
 
 
 @dataclass
@@ -26,18 +26,20 @@ class Truth:
 
     classes: dict[str, str] = field(default_factory=dict)
     splits: dict[str, set[str]] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    """Id → path, of those that do not end their path."""
 
     def add(self, split: str, id: str, words: str) -> None:
         self.classes[id] = words
         self.splits.setdefault(split, set()).add(id)
 
 
-def photo(path: Path, seed: int = 0) -> None:
-    """A JPEG of nothing; neighbouring seeds differ in size."""
+def photo(path: Path, seed: int = 0, format: str = "JPEG") -> None:
+    """A picture of nothing; neighbouring seeds differ in size."""
     shape = (8 + seed % 3, 12 - seed % 2, 3)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, "JPEG", quality=90)
+    Image.fromarray(pixels).save(path, format, quality=90)
 
 
 def text(path: Path, lines: Iterable[str]) -> None:
@@ -190,6 +192,44 @@ def cifar100(root: Path, order: tuple[str, ...] | None = None) -> Truth:
     return truth
 
 
+def cifar10(root: Path, order: tuple[str, ...] | None = None) -> Truth:
+    truth, folder = Truth(), root / "cifar-10-batches-bin"
+    folder.mkdir()
+    order = order or names.official("cifar10")
+    rng = np.random.default_rng(4)
+    for file in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        numbers = rng.permutation(np.repeat(np.arange(10), 2))
+        records = rng.integers(0, 256, (len(numbers), 3073), dtype=np.uint8)
+        records[:, 0] = numbers
+        records.tofile(folder / f"{file}.bin")
+        for i, number in enumerate(numbers):
+            split = "test" if file == "test_batch" else "learnt"
+            truth.add(split, f"{file}-{i:05d}", order[number])
+    text(folder / "batches.meta.txt", order)
+    return truth
+
+
+def corrupted_arrays(root: Path, numbers: np.ndarray) -> Path:
+    """CIFAR-10-C or -100-C of test images with these numbers: the grey of each image is its place,
+    shifted by ten for each severity."""
+    root.mkdir(parents=True)
+    places = np.arange(5 * len(numbers)) % len(numbers) + 10 * (
+        np.arange(5 * len(numbers)) // len(numbers)
+    )
+    images = np.broadcast_to(places[:, None, None, None], (len(places), 32, 32, 3))
+    for kind in KINDS_OF_CORRUPTION:
+        np.save(root / f"{kind}.npy", images.astype(np.uint8))
+    np.save(root / "labels.npy", np.tile(numbers, 5).astype(np.uint8))
+    return root
+
+
+KINDS_OF_CORRUPTION = (
+    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur"),
+    *("motion_blur", "zoom_blur", "snow", "frost", "fog", "brightness", "contrast"),
+    *("elastic_transform", "pixelate", "jpeg_compression"),
+)
+
+
 def svhn(root: Path) -> Truth:
     truth = Truth()
     said = ("ten", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "zero")
@@ -248,6 +288,88 @@ def vtab(root: Path) -> Truth:
     return truth
 
 
+def domains(
+    root: Path, stem: str, folders: tuple[str, ...], held_out: str, num: int, few: int | None = None
+) -> Truth:
+    """``num`` images or more in each folder of a class (of the first ``few`` classes) in each
+    domain, made in reverse."""
+    truth = Truth()
+    photo(first := root.parent / f"{stem}.jpg", 1)
+    pairs = list(zip(names.official(stem), names.words(stem), strict=True))[:few]
+    for k, domain in enumerate(reversed(folders)):
+        for name, words in reversed(pairs):
+            (root / domain / name).mkdir(parents=True)
+            for i in reversed(range(num + k)):
+                path = f"{domain}/{name}/{domain[:3].lower()}_{i:03d}.jpg"
+                shutil.copyfile(first, root / path)
+                truth.add("test" if domain == held_out else "learnt", path, words)
+    return truth
+
+
+def pacs(root: Path) -> Truth:
+    folders = ("art_painting", "cartoon", "photo", "sketch")
+    return domains(root, "pacs", folders, "art_painting", 3)
+
+
+def office_home(root: Path) -> Truth:
+    folders = ("Art", "Clipart", "Product", "Real World")
+    return domains(root, "officehome", folders, "Real World", 1)
+
+
+def vlcs(root: Path) -> Truth:
+    return domains(root, "vlcs", ("Caltech101", "LabelMe", "SUN09", "VOC2007"), "VOC2007", 3)
+
+
+def terra_incognita(root: Path) -> Truth:
+    folders = ("location_100", "location_38", "location_43", "location_46")
+    return domains(root, "terraincognita", folders, "location_38", 2)
+
+
+def domain_net_held_out(root: Path) -> Truth:
+    folders = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
+    return domains(root, "domainnet", folders, "clipart", 2, few=5)
+
+
+def camelyon17(root: Path) -> Truth:
+    truth = Truth()
+    rows: list[tuple[Any, ...]] = []
+    words = ("lymph node", "lymph node containing metastatic tumor tissue")
+    for hospital in (4, 3, 2, 1, 0):
+        for i in range(6):
+            # WILDS gives the hospitals that are not learnt from a split, too, and does not use it.
+            split, tumour = int(i % 3 == 2), i % 2
+            slide = f"patient_{hospital:03d}_node_{i}"
+            file = f"patch_{slide}_x_{96 * i}_y_0.png"
+            rows.append(
+                (len(rows), f"{hospital:03d}", i, 96 * i, 0, tumour, hospital, hospital, split)
+            )
+            photo(root / "patches" / slide / file, i, "PNG")
+            if hospital == 1:
+                continue
+            part = "test" if hospital == 2 else ("train", "validation")[split]
+            truth.add(part, id := f"hospital-{hospital}/{file}", words[tumour])
+            truth.paths[id] = f"patches/{slide}/{file}"
+    head = ("", "patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
+    with (root / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return truth
+
+
+def imagenet1k(root: Path) -> Truth:
+    """An image of each class in either split; the same photograph in all."""
+    truth = Truth()
+    photo(first := root.parent / "imagenet1k.jpg", 1)
+    for i, (wnid, words) in enumerate(
+        zip(imagenet_names.wnids(), imagenet_names.words(), strict=True), 1
+    ):
+        pairs = {"train": f"{wnid}_{i}.JPEG", "val": f"ILSVRC2012_val_{i:08d}.JPEG"}
+        for split, file in pairs.items():
+            (root / split / wnid).mkdir(parents=True)
+            shutil.copyfile(first, root / split / wnid / file)
+            truth.add("test" if split == "val" else "learnt", f"{wnid}/{file}", words)
+    return truth
+
+
 MINIATURES: dict[str, Callable[[Path], Truth]] = {
     "dtd": dtd,
     "pets": pets,
@@ -262,6 +384,14 @@ MINIATURES: dict[str, Callable[[Path], Truth]] = {
     "flowers102": flowers102,
     "sun397": sun397,
     "vtab-kitti": vtab,
+    "pacs-art-painting": pacs,
+    "officehome-real-world": office_home,
+    "vlcs-voc2007": vlcs,
+    "terraincognita-location-38": terra_incognita,
+    "domainnet-held-out-clipart": domain_net_held_out,
+    "camelyon17": camelyon17,
+    "imagenet1k": imagenet1k,
+    "cifar10": cifar10,
 }
 """Name of the task → its builder: one for each class of tasks on disk."""
 

@@ -1,0 +1,92 @@
+"""Things of offices and homes: art, clip art, product pictures and photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.tasks import names
+from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
+
+Domain = Literal["Art", "Clipart", "Product", "Real World"]
+SIZES: Mapping[str, int] = {
+    "Art": 2_427,
+    "Clipart": 4_365,
+    "Product": 4_439,
+    "Real World": 4_357,
+}
+TEMPLATES = (
+    "a photo of a {}.",
+    "a painting of a {}.",
+    "a clipart of a {}.",
+    "a product photo of a {}.",
+)
+
+
+class OfficeHome(TaskOnDisk):
+    """Office-Home: three of its domains are learnt from, the fourth is for testing.
+
+    Layout, of the unpacked archive (ids are paths below the folder)::
+
+        Art/Alarm_Clock/00001.jpg … Clipart/, Product/, Real World/     65 classes in each
+
+    Splits: DomainBed's, bit for bit (``raystudy.tasks.domains``): of the domains that are learnt
+    from, 80 % train and 20 % validate; ``held_out`` is for testing, whole; ``in`` and ``out`` are
+    its 80 % and 20 %. ``split_seed`` is DomainBed's ``trial_seed``.
+    Place: the archive ``OfficeHomeDataset_10072016`` of the paper's project page, which DomainBed's
+    download calls ``office_home``.
+    Paper: Venkateswara et al., Deep Hashing Network for Unsupervised Domain Adaptation, CVPR 2017,
+    arXiv 1706.07522.
+    Terms: for research, not commercial; the images are their owners'.
+    """
+
+    VERSION: ClassVar[int] = 1
+    class_names: ClassVar[tuple[str, ...]] = names.words("officehome")
+    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
+    held_out: Domain
+    split_seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"officehome-{self.held_out.lower().replace(' ', '-')}"
+
+    @property
+    def size(self) -> Size:
+        return held_out_size(SIZES, self.held_out)
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return SHIFTS
+
+    def missing(self, root: Path) -> Sequence[str]:
+        return self._suite.missing(root)
+
+    def files(self, root: Path) -> Sequence[str]:
+        return self._suite.files(root)
+
+    def num_train(self) -> Sequence[int]:
+        return self._suite.num_train(self.path)
+
+    def train(self) -> Examples:
+        return self._suite.train(self.path)
+
+    def validation(self) -> Examples:
+        return self._suite.validation(self.path)
+
+    def _test(self, shift: str | None) -> Examples:
+        return self._suite.test(self.path, shift)
+
+    def prompts(self) -> Sequence[Sequence[str]]:
+        return names.prompts(self.class_names, TEMPLATES)
+
+    def part(self, shift: str) -> Integers | None:
+        return self._suite.part(self.path, shift) if shift in SHIFTS else None
+
+    def domain_of(self, id: str) -> str:
+        return domain_of(id)
+
+    @property
+    def _suite(self) -> Suite:
+        return Suite("officehome", tuple(SIZES), self.held_out, self.split_seed)

@@ -1,0 +1,146 @@
+"""Roles of splits, and what models reach in and out of distribution, side by side."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from raystudy.annotate import annotated, role
+from raystudy.claims.model_over_adaptation import ModelOverAdaptation
+from raystudy.claims.trend_over_models import TrendOverModels
+from raystudy.ledger import SCHEMA
+from raystudy.outcomes import outcomes
+from raystudy.report import models
+from raystudy.spec import Study
+from raystudy.tasks.digits import Digits
+from raystudy.tasks.glyph_domains import DOMAINS, GlyphDomains
+
+HELD_OUT = GlyphDomains(held_out=DOMAINS[0])
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    blank = dict.fromkeys(SCHEMA.names()) | {"family": "resnet", "data": "latin"}
+    axes = {"method": "supervised", "source": "latin", "size": 100, "noise": "clean"}
+    axes |= {"task": "held-out", "adaptation": "linear-probe", "shots": "full", "seed": 0}
+    axes |= {"architecture": "a", "parameters": 1_000, "metric": "accuracy"}
+    return blank | axes | fields
+
+
+def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    more = {"family": pl.String, "parameters": pl.Int64, "data": pl.String, "role": pl.String}
+    return pl.DataFrame(rows, schema=dict(SCHEMA) | more)
+
+
+def test_the_role_of_a_split_is_its_tasks() -> None:
+    assert [role(Digits(), s) for s in ("validation", "test", "test-noisy", "cost")] == [
+        *("", "id", "ood", "")
+    ]
+    splits = ("validation", "test", "test-in", "test-out", "test-unknown", "cost")
+    assert [role(HELD_OUT, s) for s in splits] == ["id", "ood", "ood in", "ood out", "", ""]
+
+
+def test_shifts_are_averaged_and_the_three_protocols_named() -> None:
+    rows = [record(role="id", value=0.9)]
+    rows += [record(role="ood", value=v) for v in (0.5, 0.7)]
+    rows += [record(role="ood in", value=0.8), record(role="ood out", value=0.4)]
+    found = outcomes(frame(rows)).row(0, named=True)
+    assert found["id_accuracy"] == 0.9
+    assert found["ood_accuracy"] == pytest.approx(0.6)
+    assert (found["ood_in_accuracy"], found["ood_out_accuracy"]) == (0.8, 0.4)
+    assert found["ood_mean_accuracy"] == pytest.approx(0.6)
+
+
+def test_what_was_not_measured_on_both_sides_is_left_out() -> None:
+    assert outcomes(frame([record(role="id", value=0.9)])).is_empty()
+    whole = [record(role=r, value=0.5, seed=s) for r in ("id", "ood") for s in (0, 1)]
+    found = outcomes(frame([*whole, record(role="id", value=0.9, seed=2)]))
+    assert found["seed"].to_list() == [0, 1]
+
+
+def grid(value, seeds=(0, 1, 2), ways=("linear-probe", "fine-tune")) -> pl.DataFrame:
+    """``value(model, way, seed)`` out of distribution, of three models of growing size."""
+    return frame(
+        [
+            record(
+                role=r,
+                metric=metric,
+                value=value(m, w, s) if metric == "accuracy" else 1 - value(m, w, s),
+                architecture="abc"[m],
+                parameters=1_000 * 4**m,
+                adaptation=way,
+                seed=s,
+            )
+            for r in ("id", "ood")
+            for metric in ("accuracy", "ece")
+            for m in range(3)
+            for w, way in enumerate(ways)
+            for s in seeds
+        ]
+    )
+
+
+def test_models_move_more_than_adaptations() -> None:
+    verdict = ModelOverAdaptation().judge(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w + 1e-3 * s))
+    assert verdict.status == "supported"
+    assert verdict.effect == pytest.approx(10 - 2 / 2**0.5, abs=1e-6)
+    other = ModelOverAdaptation().judge(grid(lambda m, w, s: 0.5 + 0.01 * m + 0.2 * w + 1e-3 * s))
+    assert other.status == "contradicted"
+
+
+def test_a_claim_on_models_asks_for_two_ways() -> None:
+    with pytest.raises(ValueError, match="adapted in all of 1 ways"):
+        ModelOverAdaptation().judge(grid(lambda m, w, s: 0.5, ways=("linear-probe",)))
+    bare = grid(lambda m, w, s: 0.5).drop("role")
+    with pytest.raises(ValueError, match="two architectures"):
+        ModelOverAdaptation().judge(bare)
+
+
+def test_the_trend_is_a_slope_a_doubling() -> None:
+    noise = [0.001, -0.002, 0.001]
+    rows = grid(lambda m, w, s: 0.5 + 0.04 * m + noise[s] * m)
+    claim = TrendOverModels(against="parameters", adaptation="fine-tune")
+    verdict = claim.judge(rows)
+    assert verdict.status == "supported"
+    assert verdict.effect == pytest.approx(2.0)  # four times the parameters: two doublings
+    calibrated = claim.model_copy(update={"of": "ood_ece"}).judge(rows)
+    assert (calibrated.status, calibrated.effect) == ("supported", pytest.approx(-2.0))
+    with pytest.raises(ValueError, match="differ in size alone"):
+        claim.model_copy(update={"against": "size"}).judge(rows)
+
+
+def test_like_is_compared_with_like() -> None:
+    """A source that is better and was learnt from by the large model alone is no trend."""
+    rows = grid(lambda m, w, s: 0.5 + 0.001 * s)
+    better = rows.filter(architecture="c").with_columns(
+        source=pl.lit("greek"), value=pl.col("value") + 0.3
+    )
+    mixed = pl.concat([rows.filter(pl.col("architecture") != "c"), better])
+    verdict = TrendOverModels(against="parameters", adaptation="fine-tune").judge(mixed)
+    assert abs(verdict.effect) < 1e-9
+
+
+def test_figures_and_tables_of_models_hold_their_numbers() -> None:
+    (tuned, probe) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
+    table = models.model_table(tuned)
+    assert [row[0].split()[0] for row in table.rows] == ["c", "b", "a"]
+    drawn = models.ood_against_id(tuned)
+    assert len(drawn.numbers) == 3
+    assert drawn.numbers["ood_accuracy"].to_list() == pytest.approx([0.52, 0.62, 0.72])
+    assert models.against_parameters(tuned, "ood_ece").numbers["parameters"].max() == 16_000
+    choice = models.best_table([tuned, probe]).numbers.row(0, named=True)
+    assert choice["reference"] == choice["best_adaptation"] == pytest.approx(0.62)
+    assert choice["best_model"] == pytest.approx(0.72)
+
+
+def test_records_are_annotated_with_their_backbones(study: Study) -> None:
+    cell = study.cells()[0]
+    rows = [
+        dict.fromkeys(SCHEMA.names())
+        | cell.axes()
+        | {"cell": cell.key, "backbone": cell.backbone.key, "split": s, "metric": "accuracy"}
+        for s in ("test", "test-noisy")
+    ]
+    found = annotated(study, pl.DataFrame(rows, schema=SCHEMA))
+    assert found["family"].to_list() == ["resnet"] * 2
+    assert found["role"].to_list() == ["id", "ood"]
+    assert found["parameters"][0] > 1_000
