@@ -69,7 +69,7 @@ def make_bucket(session: Any, name: str) -> None:
 
 
 def make_firewall(session: Any, ssh_from: str, vpc: str | None = None) -> str:
-    """The id of a security group: everything within the cluster, SSH from one network. Raises
+    """The id of a security group: everything within the cluster, SSH from this network, too. Raises
     SystemExit for a network that is the whole world."""
     network = ipaddress.ip_network(ssh_from)
     if network.prefixlen == 0:
@@ -77,23 +77,22 @@ def make_firewall(session: Any, ssh_from: str, vpc: str | None = None) -> str:
     ec2 = session.client("ec2")
     vpc = vpc or _default_vpc(ec2)
     filters = [{"Name": "group-name", "Values": [NAME]}, {"Name": "vpc-id", "Values": [vpc]}]
+    # Again from elsewhere: where one sits now is let in, too.
     if found := ec2.describe_security_groups(Filters=filters)["SecurityGroups"]:
-        return found[0]["GroupId"]
-    group = ec2.create_security_group(
-        GroupName=NAME, VpcId=vpc, Description="raystudy: the cluster itself, and SSH from its user"
-    )["GroupId"]
+        group = found[0]["GroupId"]
+    else:
+        about = "raystudy: the cluster itself, and SSH from its user"
+        group = ec2.create_security_group(GroupName=NAME, VpcId=vpc, Description=about)["GroupId"]
     ranges = (
         {"Ipv6Ranges": [{"CidrIpv6": str(network)}]}
         if network.version == 6
         else {"IpRanges": [{"CidrIp": str(network)}]}
     )
-    ec2.authorize_security_group_ingress(
-        GroupId=group,
-        IpPermissions=[
-            {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]},
-            {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **ranges},
-        ],
-    )
+    for rule in (
+        {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]},
+        {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **ranges},
+    ):
+        _unless_there(ec2.authorize_security_group_ingress, GroupId=group, IpPermissions=[rule])
     return group
 
 
@@ -171,6 +170,7 @@ def _unless_there(make: Any, **arguments: Any) -> None:
         # A service-linked role that is there is an invalid input, a full profile a limit.
         if error.response["Error"]["Code"] not in (
             "EntityAlreadyExists",
+            "InvalidPermission.Duplicate",
             "InvalidInput",
             "LimitExceeded",
         ):

@@ -20,6 +20,7 @@ from raystudy.cli_cluster import cluster as cluster_commands
 from raystudy.cli_data import data
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
+from raystudy.public import public
 from raystudy.spec import Study
 from raystudy.store import Store
 
@@ -71,6 +72,10 @@ def plan(
     from raystudy.plan import plan as make_plan
     from raystudy.price import read_cluster
 
+    if cluster and device:
+        raise ValueError("--device and --cluster: the devices are those of the cluster's file")
+    if workers > 1 and not cluster:
+        raise ValueError("--workers: an estimate needs to know of what nodes; give --cluster, too")
     there, nodes = Store(store), read_cluster(cluster) if cluster else None
     study, absent = expected(_study(file, context, options))
     todo = make_plan(study, there)
@@ -131,6 +136,8 @@ def run(
 
     from raystudy.run import run as run_study
 
+    runs_at = _tracking_uri(there, tracking_uri)
+
     def open_site() -> Any:
         if in_process:
             from raystudy.stages.site import InProcess
@@ -163,13 +170,14 @@ def run(
             there,
             open_site,
             table,
-            _tracking_uri(there, tracking_uri),
+            runs_at,
             retry_failed=retry_failed,
         )
     out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)
-    out.print(f"MLflow: raystudy ui --store {store}")
+    is_server = runs_at.startswith("http")
+    out.print(f"MLflow: {public(runs_at) if is_server else f'raystudy ui --store {store}'}")
     if outcome.failures or outcome.plan.failed_cells:
         said = f"{len(outcome.failures)} failed" if outcome.failures else "some failed before"
         err.print(

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from raystudy.experiment import load
+
+if TYPE_CHECKING:
+    from raystudy.cluster.placement import Placement
+    from raystudy.preflight import Finding, Questions
+    from raystudy.spec import Pretraining, Study
 
 cluster = typer.Typer()
 out = Console(highlight=False)
@@ -43,7 +48,8 @@ def submit(
         str | None, typer.Option(help="An MLflow server; default: what the cluster says.")
     ] = None,
     working_dir: Annotated[
-        Path, typer.Option(help="The folder that travels, less what .gitignore names.")
+        Path,
+        typer.Option(help="The folder that travels, less what .gitignore names, and results."),
     ] = Path(),
     detach: Annotated[bool, typer.Option(help="Do not wait for its end.")] = False,
 ) -> None:
@@ -132,7 +138,9 @@ def doctor(
     out.print(f"{what}: nothing stands in the way")
 
 
-def _examine(asked: Any, placement: Any, specs: Sequence[Any], address: str | None) -> Any:
+def _examine(
+    asked: Questions, placement: Placement, specs: Sequence[Pretraining], address: str | None
+) -> tuple[list[Finding], str]:
     """What is wrong, and how those that were asked are called."""
     if address is None:
         from raystudy.preflight import ask, judge, versions
@@ -158,7 +166,7 @@ def _run(
     detach: bool,
 ) -> int:
     from raystudy.cluster import submit as room
-    from raystudy.preflight import public
+    from raystudy.public import public
 
     env = {"RAYSTUDY_STORE": store, "MLFLOW_TRACKING_URI": tracking_uri}
     given = {name: value for name, value in env.items() if value is not None}
@@ -205,7 +213,7 @@ def _relative(file: Path, working_dir: Path) -> str:
         ) from None
 
 
-def _pretrainings(study: Any) -> list[Any]:
+def _pretrainings(study: Study) -> list[Pretraining]:
     from raystudy.spec import Pretraining
 
     found = {c.backbone.key: c.backbone for c in study.cells()}

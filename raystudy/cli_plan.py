@@ -69,7 +69,7 @@ def print_estimate(
     """What is missing may cost, on ``cluster`` in time and money, too.
 
     Raises ValueError for a device whose speed is not known."""
-    guess = estimate(todo, store, device or (cluster and cluster.device))
+    guess = estimate(todo, store, cluster.device if cluster else device)
     if not todo.missing_cells:
         return
     if todo.work:

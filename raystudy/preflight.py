@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -18,10 +17,12 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import raystudy
 from raystudy.kinds import OnDisk, TaskOnDisk
+from raystudy.public import public
 from raystudy.shards.root import Root
 from raystudy.spec import Study
 from raystudy.stages.index import leaves
@@ -36,6 +37,8 @@ GOOD_DISK_BYTES = 20 << 30
 PACKAGES = ("ray", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pyarrow", "mlflow")
 """What must be alike for workers to understand each other and to compute the same."""
 ROOM = "preflight"
+STORE = "give the nodes access to it, or --store another place"
+DATA = "mount it there, or name it by a URL that every node can read"
 GPU_TIMEOUT_S = 120
 
 
@@ -94,15 +97,14 @@ def questions(study: Study | None, store_url: str, tracking_uri: str | None) -> 
 
 def ask(asked: Questions, node: str, gpus_promised: int = 0, object_store: int = 0) -> Facts:
     """What this machine can reach and has. Never raises: what fails is a fault."""
-    lines = [
-        _failure(f"store {public(asked.store_url)}", lambda: check_store(asked)),
-        *(_failure(f"data {path}", lambda p=path, m=m: check_data(p, m)) for path, m in asked.data),
+    checks: list[tuple[str, str, Callable[[], object]]] = [
+        (f"store {public(asked.store_url)}", STORE, partial(check_store, asked))
     ]
+    for path, manifest in asked.data:
+        checks.append((f"data {public(path)}", DATA, partial(check_data, path, manifest)))
+    faults = [_failure(*check) for check in checks]
     if asked.tracking_uri and asked.tracking_uri.startswith("http"):
-        from raystudy.tracking import check
-
-        uri = asked.tracking_uri
-        lines.append(_failure("MLflow", lambda: check(uri)))
+        faults.append(_mlflow_failure(asked.tracking_uri))
     scratch = tempfile.gettempdir()
     return Facts(
         node=node,
@@ -112,7 +114,7 @@ def ask(asked: Questions, node: str, gpus_promised: int = 0, object_store: int =
         object_store_bytes=object_store,
         gpus_promised=gpus_promised,
         gpus_seen=gpus_seen() if gpus_promised else 0,
-        faults=tuple(line for line in lines if line),
+        faults=tuple(line for line in faults if line),
     )
 
 
@@ -225,11 +227,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def public(text: str) -> str:
-    """Without a user's name and password in an address."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
-
-
 def _findings(one: Facts, driver: Mapping[str, str], object_store: int) -> list[Finding]:
     found = [Finding(line) for line in one.faults]
     for name, expected in driver.items():
@@ -268,23 +265,24 @@ def _findings(one: Facts, driver: Mapping[str, str], object_store: int) -> list[
     return found
 
 
-def _failure(what: str, check: Callable[[], object]) -> str | None:
+def _failure(what: str, way_out: str, check: Callable[[], object]) -> str | None:
     try:
         check()
-    except PreflightError as error:
+    except PreflightError as error:  # has a way out of its own
         return f"{what}: {error}"
-    except ConnectionError as error:  # has a way out of its own
-        return public(str(error))
     except Exception as error:
-        return f"{what}: {_said(error)}; {_WAY_OUT.get(what.split()[0], '')}"
+        return f"{what}: {_said(error)}; {way_out}"
     return None
 
 
-_WAY_OUT = {
-    "store": "give the nodes access to it, or --store another place",
-    "data": "mount it there, or name it by a URL that every node can read",
-    "MLflow": "correct MLFLOW_TRACKING_URI",
-}
+def _mlflow_failure(uri: str) -> str | None:
+    from raystudy.tracking import check
+
+    try:
+        check(uri)
+    except ConnectionError as error:  # has a way out of its own
+        return str(error)
+    return None
 
 
 def _said(error: Exception) -> str:

@@ -119,8 +119,16 @@ def read_cluster(path: str | Path) -> Cluster:
                 "device and speed"
             )
     cluster = Cluster(str(path), head, preferred(types), prices, int(config.get("max_workers", 2)))
-    if not cluster.candidates:
-        raise ValueError(f"{path}: no node type but the head can do any work")
+    workers = cluster.candidates
+    if not any(one.num_cpus or one.num_gpus for one in workers):
+        raise ValueError(
+            f"{path}: no node type but the head can do any work; give the 'resources' of each"
+        )
+    if len(devices := {prices.gpus[one.name].device for one in workers if one.num_gpus}) > 1:
+        raise ValueError(
+            f"{path}: metadata.prices.gpus speaks of {', '.join(sorted(devices))}; types that "
+            "stand in for each other need one device to be compared with"
+        )
     return cluster
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from raystudy.kinds import Spec
+from raystudy.public import public
 
 MARKER = "_done.json"
 
@@ -35,7 +36,9 @@ class Store:
         try:
             self.fs, self.root = fsspec.core.url_to_fs(text, use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise ValueError(f"store {text!r}: {error}; give a folder or an fsspec URL") from error
+            raise ValueError(
+                f"store {public(text)!r}: {error}; give a folder or an fsspec URL"
+            ) from error
         self.is_local = self.fs.protocol in ("file", ("file", "local"))
         self.url = text
 

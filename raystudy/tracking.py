@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from raystudy.key import digest
+from raystudy.public import public
 
 if TYPE_CHECKING:
     import polars as pl
@@ -277,11 +278,11 @@ class Tracker:
 def check(uri: str) -> None:
     """Raise ConnectionError within ten seconds if no server answers at ``uri``, ValueError if it
     names a folder (MLflow's file store is gone since 3.13)."""
-    scheme, public = urlsplit(uri).scheme, re.sub(r"//[^/@]*@", "//", uri)
+    scheme = urlsplit(uri).scheme
     way_out = "or unset MLFLOW_TRACKING_URI to keep runs in the study's store"
     if scheme in ("", "file"):
         raise ValueError(
-            f"MLflow no longer keeps runs in a folder: {public}; "
+            f"MLflow no longer keeps runs in a folder: {public(uri)}; "
             f"give sqlite:////path/to/mlflow.db or http://host:port, {way_out}"
         )
     if scheme not in ("http", "https"):
@@ -298,8 +299,8 @@ def check(uri: str) -> None:
     except MlflowException as error:
         reason = str(error).splitlines()[0][-200:]
         raise ConnectionError(
-            f"no MLflow server answers at {public}: start it, correct its address, {way_out} "
-            f"({reason})"
+            f"no MLflow server answers at {public(uri)}: start it, correct its address, {way_out} "
+            f"({public(reason)})"
         ) from error
 
 
@@ -314,7 +315,7 @@ def ui(
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"host {host} is open to others; use 127.0.0.1 and an SSH tunnel")
     if urlsplit(uri).scheme in ("http", "https"):
-        raise ValueError(f"{uri} is an MLflow server already; open it in a browser")
+        raise ValueError(f"{public(uri)} is an MLflow server already; open it in a browser")
     file = _sqlite_file(uri)
     if file and not file.exists():
         raise FileNotFoundError(f"{file} does not exist yet; run the study first")

@@ -18,13 +18,13 @@ from raystudy.preflight import (
     answers,
     ask,
     judge,
-    public,
     put_token,
     questions,
     refuse,
     take_token,
     versions,
 )
+from raystudy.public import public
 from raystudy.sources.webdataset import WebDataset
 from raystudy.spec import Study
 from raystudy.store import Store

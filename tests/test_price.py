@@ -105,6 +105,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         with_prices(gpus={"old": {"device": "a100", "speed": 0}}),
         "metadata.prices.gpus.old.speed",
     ),
+    "speeds that cannot be compared": (
+        with_prices(
+            gpus={"old": {"device": "v100", "speed": 1}, "new": {"device": "a100", "speed": 1}}
+        ),
+        "gpus speaks of a100, v100; types that stand in for each other",
+    ),
+    "nodes of nothing": (
+        {"available_node_types": {"head": {}, "old": {"max_workers": 1}}},
+        "no node type but the head can do any work",
+    ),
     "a misspelt field": (with_prices(curency="EUR"), "metadata.prices.curency"),
     "no node types": ({"available_node_types": {}}, "no available_node_types"),
 }

@@ -18,7 +18,7 @@ NODE_TYPES = "RAYSTUDY_NODE_TYPES"
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """Where ``ray up`` leaves the cluster's file on the head, on which jobs have their drivers."""
 NODE_TYPE = "RAY_NODE_TYPE_NAME"
-"""Environment of whatever runs on a node that ``ray up`` started, jobs included. Without it such a
+"""Environment of whatever runs on a head that ``ray up`` started, jobs included. Without it such a
 file may be of a cluster that is long gone."""
 
 

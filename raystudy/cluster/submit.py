@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import aiohttp
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 log = logging.getLogger(__name__)
@@ -149,8 +150,8 @@ def follow(client: Client, job_id: str, write: Callable[[str], object]) -> int:
             lost_at = None
             if JobStatus(info.status).is_terminal():
                 return exit_code(info)
-        except (RuntimeError, OSError) as error:  # aiohttp's and requests' errors are OSErrors, too
-            if "does not exist" in str(error) or "404" in str(error):
+        except (RuntimeError, OSError, aiohttp.ClientError) as error:  # requests' are OSErrors
+            if is_unknown(error):
                 raise ConnectionError(
                     f"the cluster knows no job {job_id}: its head has been started anew; submit "
                     "the study again, it does what is missing"
@@ -164,6 +165,12 @@ def follow(client: Client, job_id: str, write: Callable[[str], object]) -> int:
                     "may go on: open the tunnel and submit again to follow it"
                 ) from error
         time.sleep(RETRY_S)
+
+
+def is_unknown(error: Exception) -> bool:
+    """Whether it says that there is no such job: in words, or when a log is asked for by a code."""
+    refused = isinstance(error, aiohttp.ClientResponseError) and error.status == 404
+    return refused or "does not exist" in str(error)
 
 
 def exit_code(info: Any) -> int:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import aiohttp
 import pytest
 
 from raystudy.cluster import submit as room
@@ -175,6 +177,25 @@ def test_a_head_that_was_started_anew() -> None:
     server = Server(logs=[[RuntimeError("Job mine-1 does not exist")]])
     with pytest.raises(ConnectionError, match="submit the study again, it does what is missing"):
         follow(server, "mine-1", lambda text: None)
+
+
+def test_a_log_that_is_refused() -> None:
+    """As aiohttp says what the job server says of a job that it does not know; its errors are no
+    OSErrors."""
+    assert not issubclass(aiohttp.WSServerHandshakeError, OSError | RuntimeError)
+    refused: Any = aiohttp.WSServerHandshakeError(Mock(), (), status=404)
+    server = Server(logs=[[aiohttp.ServerDisconnectedError()], [refused]])
+    with pytest.raises(ConnectionError, match="submit the study again"):
+        follow(server, "mine-404", lambda text: None)
+
+
+def test_a_job_whose_name_is_a_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``mine-404`` in an error does not mean that there is no such job."""
+    broken: list[Any] = ["a", RuntimeError("connection of mine-404 closed")]
+    server = Server(info("mine-404", "RUNNING"), logs=[broken, ["ab"]], ends="SUCCEEDED")
+    texts, write = written()
+    assert follow(server, "mine-404", write) == 0
+    assert "".join(texts) == "ab"
 
 
 def test_nobody_answers_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,15 @@ def test_made_once_and_left_alone_after(session: Any) -> None:
     assert filled_in(session) == filled_in(session)
 
 
+def test_again_from_another_place(session: Any) -> None:
+    once = aws_once()
+    group = once.make_firewall(session, HOME)
+    assert once.make_firewall(session, "198.51.100.9/32") == group
+    (found,) = session.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    ssh = [r for r in found["IpPermissions"] if r.get("FromPort") == 22]
+    assert {n["CidrIp"] for r in ssh for n in r["IpRanges"]} == {HOME, "198.51.100.9/32"}
+
+
 def test_the_world_is_no_network_of_ones_own(session: Any) -> None:
     with pytest.raises(SystemExit, match="the whole world"):
         aws_once().make_firewall(session, "0.0.0.0/0")

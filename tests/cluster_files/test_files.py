@@ -71,7 +71,7 @@ def test_the_dashboard_listens_on_the_head_alone(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", LAUNCHED)
-def test_commands_are_shell(file: str, tmp_path: Path) -> None:
+def test_commands_are_shell(file: str) -> None:
     for command in commands(load(file)):
         checked = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
         assert checked.returncode == 0, f"{command}: {checked.stderr}"
