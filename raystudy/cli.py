@@ -18,6 +18,7 @@ from rich.table import Table
 
 from raystudy.cli_cluster import cluster as cluster_commands
 from raystudy.cli_data import data
+from raystudy.cli_mlflow import mlflow
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
 from raystudy.public import public
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(cluster_commands)
+app.add_typer(mlflow, name="mlflow")
 metrics = typer.Typer(help="Metrics of finished cells.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
 out = Console(highlight=False)
@@ -173,6 +175,9 @@ def run(
             runs_at,
             retry_failed=retry_failed,
         )
+    if not outcome.is_mirrored:
+        again = f"once it answers: raystudy mlflow sync {file} --store {public(store)}"
+        err.print(f"[yellow]MLflow lacks some of it; {again}[/yellow]", soft_wrap=True)
     out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)
@@ -250,8 +255,8 @@ def ui(
     ] = "127.0.0.1",
 ) -> None:
     """Open the MLflow pages of a store."""
+    from raystudy.mlflow_ui import ui as serve
     from raystudy.tracking import default_artifact_root
-    from raystudy.tracking import ui as serve
 
     uri = _tracking_uri(Store(store), None)
     out.print(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")

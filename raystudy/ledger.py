@@ -166,8 +166,9 @@ class Ledger:
             return None
         if self.store.is_local:
             return pl.read_parquet(files, columns=columns)
-        frames = (io.BytesIO(self.store.fs.cat_file(f)) for f in files)
-        return pl.concat([pl.read_parquet(f, columns=columns) for f in frames])
+        contents = self.store.fs.cat(files)  # side by side
+        frames = (pl.read_parquet(io.BytesIO(contents[f]), columns=columns) for f in files)
+        return pl.concat(list(frames))
 
 
 def _scored(predictions: pl.DataFrame) -> Scored:

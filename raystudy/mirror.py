@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
+from functools import partial
 
 from raystudy.ledger import Ledger
 from raystudy.plan import Plan
 from raystudy.shards.table import Fault
 from raystudy.spec import Pretraining, Trunk
+from raystudy.spool import Spool
 from raystudy.stages.event import Event
 from raystudy.store import Store
 from raystudy.tracking import Tracker
 
-log = logging.getLogger(__name__)
-
 
 def track(
-    events: Iterator[Event], specs: dict[str, Pretraining], store: Store, tracker: Tracker
+    events: Iterator[Event],
+    specs: dict[str, Pretraining],
+    store: Store,
+    tracker: Tracker,
+    spool: Spool,
 ) -> Iterator[Event]:
     """Log what passes by: curves as they grow, one batch a moment. MLflow mirrors the study and
-    must not end it: once it fails it is left alone, and brought up to the store at the end."""
+    must not end it: what it cannot be told stays in ``spool``."""
     waiting: dict[str, list[tuple[int, dict[str, float]]]] = {}
     started: set[str] = set()
-    alive = True
 
     def note(event: Event) -> None:
         spec = specs.get(event.key)
@@ -34,26 +36,21 @@ def track(
             return
         if event.kind != "waiting" and event.key not in started:
             started.add(event.key)
-            _start(specs[event.key], tracker)
+            spool.add(partial(_start, specs[event.key], tracker))
         if event.kind == "progress":
             waiting.setdefault(event.key, []).append((event.step, dict(event.metrics)))
             return
         for key, points in waiting.items():
-            tracker.log(key, points)
+            spool.add(partial(tracker.log, key, points))
         waiting.clear()
         if event.kind == "done":
-            tracker.log(event.key, _damage(specs[event.key], store))
-        if event.kind in ("done", "failed"):
-            status = "FINISHED" if event.kind == "done" else "FAILED"
-            tracker.finish(event.key, status, event.error)
+            spool.add(partial(_finish, specs[event.key], store, tracker))
+        if event.kind == "failed":
+            spool.add(partial(tracker.finish, event.key, "FAILED", event.error))
+        spool.drain()
 
     for event in events:
-        if alive:
-            try:
-                note(event)
-            except Exception as error:
-                alive = False
-                log.warning("MLflow fails, the study goes on without it: %s", error)
+        note(event)
         yield event
 
 
@@ -65,8 +62,7 @@ def mirror(todo: Plan, store: Store, tracker: Tracker) -> None:
             curve = json.loads((store.local("pretrainings", spec.key) / "curve.json").read_text())
             _start(spec, tracker)
             tracker.log(spec.key, [(int(step), point) for step, point in curve])
-            tracker.log(spec.key, _damage(spec, store))
-            tracker.finish(spec.key, "FINISHED")
+            _finish(spec, store, tracker)
     cells = (cell.key for cell in todo.cells)
     tracker.log_cells(Ledger(store).read(cells, todo.study.metrics))
 
@@ -87,6 +83,11 @@ def _damage(spec: Pretraining, store: Store) -> list[tuple[int, dict[str, float]
         for reason, n in facts.get(found, {}).items()
     }
     return [(spec.num_steps, counts)] if counts else []
+
+
+def _finish(spec: Pretraining, store: Store, tracker: Tracker) -> None:
+    tracker.log(spec.key, _damage(spec, store))
+    tracker.finish(spec.key, "FINISHED")
 
 
 def _start(spec: Pretraining, tracker: Tracker) -> None:

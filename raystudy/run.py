@@ -5,26 +5,28 @@ The store and its ledger are the truth. Killed at any moment, the same call goes
 
 import json
 import logging
-import os
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 import raystudy
 from raystudy.annotate import annotated
+from raystudy.driver import sole_driver
 from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
+from raystudy.public import public
 from raystudy.spec import Pretraining, Study, Trunk
+from raystudy.spool import Spool
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
 from raystudy.stages.hits import hits
@@ -33,17 +35,15 @@ from raystudy.stages.promise import promises
 from raystudy.stages.score import score, unscored
 from raystudy.stages.site import Site
 from raystudy.store import Store
-from raystudy.tracking import Tracker
+from raystudy.tracking import Tracker, check
 from raystudy.trunks import own_samples
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 120.0
+"""At the end of a study, for an MLflow server that is silent."""
 MAX_WAIT_SHARE = 0.1
 """Of a pre-training's time spent waiting for data: above it, the loaders are the limit."""
-
-
-class BusyError(RuntimeError):
-    """Another driver works on this study in this store."""
 
 
 class Watcher(Protocol):
@@ -65,7 +65,10 @@ class Outcome:
     plan: Plan
     failures: dict[str, str] = field(default_factory=dict)
     """Key of a piece of work → what it was and why it failed."""
-    report: Path | None = None
+    report: str | None = None
+    """Path or URL of its page."""
+    is_mirrored: bool = True
+    """Whether MLflow has been told of all of it."""
     seconds: float = 0.0
 
 
@@ -87,25 +90,55 @@ def run(
     started = time.time()
     todo = plan(study, store, retry_failed=retry_failed)
     outcome = Outcome(todo)
-    with _sole_driver(study, store):
-        tracker = Tracker(tracking_uri, study.name, _artifact_root(store))
-        tracker.reconcile()
+    with sole_driver(study, store):
+        tracker = open_tracker(study, store, tracking_uri)
+        spool = Spool(partial(check, tracking_uri))
         try:
             if todo.missing_cells:
                 with open_site() as site:
-                    _compute(todo, site, store, tracker, watcher, outcome)
+                    events = partial(track, store=store, tracker=tracker, spool=spool)
+                    _compute(todo, site, store, events, watcher, outcome)
         except BaseException as error:
-            tracker.end_all("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            spool.add(lambda: tracker.end_all(status))
+            spool.drain()
             raise
         score_study(study, store, watcher)
+        page = report(study, store, watcher)
         watcher.begin("mlflow", 1, "mirror")
-        mirror(todo, store, tracker)
+        if spool.is_refused:
+            spool = Spool(partial(check, tracking_uri))
+        spool.add(lambda: mirror(todo, store, tracker))
+        if page:
+            spool.add(lambda: tracker.log_report(page.parent))
+            outcome.report = _published(page, study, store)
+        outcome.is_mirrored = spool.empty(PATIENCE_S) and not spool.is_refused
         watcher.advance("mlflow")
-        outcome.report = report(study, store, watcher)
-        if outcome.report:
-            tracker.log_report(outcome.report.parent)
     outcome.seconds = time.time() - started
     return outcome
+
+
+def open_tracker(study: Study, store: Store, tracking_uri: str) -> Tracker:
+    """The caller holds the study's lock. Raises as ``Tracker`` does."""
+    is_server = tracking_uri.startswith("http")  # which knows a place for files itself
+    root = None if is_server or not store.is_local else str(Path(store.root) / "mlartifacts")
+    tracker = Tracker(tracking_uri, study.name, root)
+    tracker.reconcile()
+    return tracker
+
+
+def sync(study: Study, store: Store, tracking_uri: str) -> tuple[int, int]:
+    """Tell MLflow what ``store`` holds of ``study``, its report too if there is one here; how many
+    cells that are, of how many. Raises BusyError, or ConnectionError if no server answers."""
+    todo = plan(study, store)
+    with sole_driver(study, store):
+        tracker = open_tracker(study, store, tracking_uri)
+        mirror(todo, store, tracker)
+        folder = report_folder(study, store)
+        if (folder / "report.html").exists():
+            tracker.log_report(folder)
+    finished = Ledger(store).finished({cell.key for cell in todo.cells})
+    return len(finished), len(todo.cells)
 
 
 def score_study(study: Study, store: Store, watcher: Watcher) -> int:
@@ -158,6 +191,14 @@ def report_folder(study: Study, store: Store) -> Path:
     return root / "studies" / study.name
 
 
+def _published(page: Path, study: Study, store: Store) -> str:
+    """Where the report can be found once this machine is gone."""
+    if store.is_local:
+        return str(page)
+    store.copy_in(page.parent, "studies", study.name)
+    return f"{public(store.url)}/studies/{study.name}/{page.name}"
+
+
 def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | float | int]:
     """Numbers about the computation itself, for the foot of the report."""
     specs = {c.backbone.key: c.backbone for c in study.cells()}
@@ -196,7 +237,12 @@ def _damage_by_source(trained: Sequence[Pretraining], store: Store) -> dict[str,
 
 
 def _compute(
-    todo: Plan, site: Site, store: Store, tracker: Tracker, watcher: Watcher, outcome: Outcome
+    todo: Plan,
+    site: Site,
+    store: Store,
+    track: Callable[[Iterator[Event], dict[str, Pretraining]], Iterator[Event]],
+    watcher: Watcher,
+    outcome: Outcome,
 ) -> None:
     site.check(todo.missing_pretrainings)
     if todo.missing_sources:
@@ -223,7 +269,7 @@ def _compute(
         amounts = {}
     if work:
         watcher.begin("adapt", sum(len(u.cells) for u in work.values()), "cells")
-    events = track(site.compute(list(specs.values()), list(work.values())), specs, store, tracker)
+    events = track(site.compute(list(specs.values()), list(work.values())), specs)
     samples = _Samples(specs, amounts, watcher)
     for event in events:
         if event.key in work:
@@ -317,32 +363,3 @@ def _drop_short_trunks(todo: Plan, store: Store) -> None:
 def _fail(what: str, event: Event, watcher: Watcher, outcome: Outcome) -> None:
     outcome.failures[event.key] = f"{what}: {event.error}"
     watcher.error(what, event.error)
-
-
-def _artifact_root(store: Store) -> str | None:
-    return str(Path(store.root) / "mlartifacts") if store.is_local else None
-
-
-@contextmanager
-def _sole_driver(study: Study, store: Store) -> Iterator[None]:
-    """The operating system drops this lock with its holder, however that ends."""
-    if not store.is_local:
-        yield
-        return
-    folder = Path(store.root) / "drivers"
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / f"{study.name}.json"
-    lock = FileLock(note.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = note.read_text() if note.exists() else ""
-        raise BusyError(
-            f"another driver is running study '{study.name}' in {store.url} {holder}; "
-            "wait for it, or give --store another folder"
-        ) from None
-    try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
-        yield
-    finally:
-        lock.release()

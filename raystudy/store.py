@@ -19,10 +19,13 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from raystudy.key import digest
 from raystudy.kinds import Spec
 from raystudy.public import public
 
 MARKER = "_done.json"
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""They have no folders. To be asked for one, fsspec makes a bucket where there is none."""
 
 
 class Store:
@@ -41,6 +44,8 @@ class Store:
             ) from error
         self.is_local = self.fs.protocol in ("file", ("file", "local"))
         self.url = text
+        names = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
+        self._has_folders = not names & OBJECT_STORES
 
     def path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))
@@ -50,9 +55,11 @@ class Store:
 
     def done_keys(self, room: str) -> set[str]:
         """The keys of every finished artifact of ``room``, by one listing."""
-        if not self.fs.exists(self.path(room)):
-            return set()
-        return {p.split("/")[-2] for p in self.fs.glob(self.path(room, "*", MARKER))}
+        if self.is_local:
+            found = self.fs.glob(self.path(room, "*", MARKER))
+        else:  # a glob would list each artifact by itself
+            found = [p for p in self.fs.find(self.path(room)) if p.endswith(f"/{MARKER}")]
+        return {path.split("/")[-2] for path in found}
 
     def provenance(self, room: str, key: str) -> dict[str, Any]:
         """What made an artifact, when, and how long it took. Raises FileNotFoundError."""
@@ -87,20 +94,28 @@ class Store:
         """The artifact as a local folder, copied here first if the store is remote."""
         if self.is_local:
             return Path(self.path(room, key))
-        cache = Path(tempfile.gettempdir()) / f"raystudy-{os.getuid()}" / room / key
-        if not (cache / MARKER).exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            part = Path(tempfile.mkdtemp(dir=cache.parent))
+        cache = _own_folder() / digest(self.url)[:12] / room / key
+        if (cache / MARKER).exists():
+            return cache
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=cache.parent))
+        try:
             self.fs.get(self.path(room, key) + "/", str(part) + "/", recursive=True)
-            if not (cache / MARKER).exists():
+            if not (cache / MARKER).exists():  # what a cleaner of temporary files left
                 shutil.rmtree(cache, ignore_errors=True)
-                part.rename(cache)
+            part.rename(cache)
+        except OSError:  # another process may have been first, with the same files
+            if not (cache / MARKER).exists():
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         return cache
 
     def write(self, data: bytes | memoryview, *parts: str) -> None:
         """One file, whole or not at all."""
         path = self.path(*parts)
-        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        if self._has_folders:
+            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         if self.is_local:
             part = f"{path}.part-{os.getpid()}"
             try:
@@ -114,6 +129,13 @@ class Store:
                     os.unlink(part)
         else:
             self.fs.pipe_file(path, bytes(data))
+
+    def copy_in(self, folder: Path, *parts: str) -> None:
+        """Every file of a local folder, over those of that name which are there; ``MARKER`` last,
+        because an object store shows each as it comes."""
+        files = [p for p in folder.rglob("*") if p.is_file()]
+        for file in sorted(files, key=lambda p: p.name == MARKER):
+            self.fs.put_file(str(file), self.path(*parts, file.relative_to(folder).as_posix()))
 
     def read(self, *parts: str) -> bytes | None:
         """A file's bytes, or None where there is none."""
@@ -147,8 +169,13 @@ class Store:
                 if not self.done(room, key):
                     raise
             return
-        names = sorted(
-            (p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.name == MARKER
-        )
-        for file in names:
-            self.fs.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")
+        self.copy_in(folder, room, key)
+
+
+def _own_folder() -> Path:
+    """For copies of artifacts. Raises PermissionError if another user has taken its name."""
+    folder = Path(tempfile.gettempdir()) / f"raystudy-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of yours")
+    return folder

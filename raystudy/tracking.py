@@ -14,16 +14,11 @@ This is the only module that imports mlflow, and it does so on first use: the im
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
 import logging
 import math
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +33,7 @@ from raystudy.public import public
 
 if TYPE_CHECKING:
     import polars as pl
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, RunData
     from mlflow.entities import Run as MlflowRun
 
 logger = logging.getLogger(__name__)
@@ -59,7 +54,14 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 SEARCH_PAGE = 1000
 METRICS_PER_BATCH = 900  # of the 1,000 entities MLflow takes at once; the rest is for tags
 VALUE_LENGTH = 6000
-ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Whoever calls tries again (``raystudy.spool``). MLflow would for minutes, while the study
+    # waits, and would make a run twice whose first answer was lost.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
 
 
 def default_uri(store_folder: Path) -> str:
@@ -71,7 +73,7 @@ def default_uri(store_folder: Path) -> str:
 
 def default_artifact_root(uri: str) -> str | None:
     """``mlartifacts`` beside a sqlite file; None where the server decides."""
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     return str(file.parent / "mlartifacts") if file else None
 
 
@@ -82,10 +84,15 @@ class _Run:
     records: str | None = None
     """The digest of the points that the last ``log_cells`` found or put there."""
     last_steps: dict[str, int] = field(default_factory=dict)
+    is_doubtful: bool = False
+    """A call failed, which the server may have heard all the same."""
 
 
 class Tracker:
-    """The runs of one study. For one driver at a time: the caller holds the study's lock."""
+    """The runs of one study. For one driver at a time: the caller holds the study's lock.
+
+    Any call that failed may be made again: what the server heard is not told twice.
+    """
 
     def __init__(self, uri: str, study_name: str, artifact_root: str | None = None) -> None:
         """Find or make the experiment and load its runs; ``artifact_root`` is for new experiments.
@@ -103,6 +110,8 @@ class Tracker:
         self._client = MlflowClient(uri, registry_uri=uri)
         self.experiment_id = self._experiment(study_name, artifact_root)
         self._runs = {run.data.tags[KEY]: _known(run) for run in self._search()}
+        self._begun: set[str] = set()
+        """Keys whose runs were asked for; without an answer, they may be there or not."""
 
     def start(
         self,
@@ -119,11 +128,11 @@ class Tracker:
         """
         from mlflow.entities import Param
 
-        run = self._runs.get(key) or self._create(key, name, kind, axes or {})
+        run = self._run(key) or self._create(key, name, kind, axes or {})
         self._client.update_run(run.run_id, status="RUNNING")
         run.status = "RUNNING"
         stored = self._client.get_run(run.run_id).data
-        run.last_steps = {metric.key: metric.step for metric in stored.to_proto().metrics}
+        run.last_steps = _last_steps(stored)
         if ERROR in stored.tags:
             self._client.delete_tag(run.run_id, ERROR)
         params = {
@@ -140,15 +149,19 @@ class Tracker:
         would keep them as 1.8e308 and no chart survives that. Raises KeyError before ``start``.
         """
         run = self._started(key)
+        if run.is_doubtful:
+            run.last_steps = _last_steps(self._client.get_run(run.run_id).data)
         last_steps, metrics = dict(run.last_steps), []
         for step, values in points:
             for metric in (_metric(name, value, step) for name, value in values.items()):
                 if step > last_steps.get(metric.key, -1):
                     last_steps[metric.key] = step
                     metrics.append(metric)
+        run.is_doubtful = True
         for batch in _batches(metrics):
             self._client.log_batch(run.run_id, batch)
             run.last_steps |= {metric.key: metric.step for metric in batch}
+        run.is_doubtful = False
 
     def finish(self, key: str, status: Status = "FINISHED", error: str | None = None) -> None:
         """End a run. Raises KeyError before ``start``."""
@@ -213,7 +226,7 @@ class Tracker:
                 "{task}/{split}/{metric}".format_map(row), row["value"], row["num_train"]
             )
             points[metric.key, metric.step] = metric
-        contents, run, params = digest(sorted(points)), self._runs.get(key), []
+        contents, run, params = digest(sorted(points)), self._run(key), []
         if run and run.records == contents and run.status == "FINISHED":
             return
         if run:
@@ -240,11 +253,19 @@ class Tracker:
         tags |= {KEY: key, "stage": stage}
         if parent := self._runs.get(axes.get("backbone", "")):
             tags["mlflow.parentRunId"] = parent.run_id
+        self._begun.add(key)
         seconds = sum({row["cell"]: row["seconds"] or 0.0 for row in rows}.values())
         started = _now() - int(1000 * seconds)
         run = _known(self._client.create_run(self.experiment_id, started, tags, name))
         self._runs[key] = run
         return run
+
+    def _run(self, key: str) -> _Run | None:
+        """The run of ``key``; one whose making was never answered is looked for."""
+        if key in self._begun and key not in self._runs:
+            for run in self._search(f"tags.`{KEY}` = '{key}'"):
+                self._runs[key] = _known(run)
+        return self._runs.get(key)
 
     def _started(self, key: str) -> _Run:
         if key not in self._runs:
@@ -259,17 +280,28 @@ class Tracker:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             location = f"{artifact_root}/{name}" if artifact_root else None
-            return self._client.create_experiment(name, location, EXPERIMENT_TAGS)
+            return self._make_experiment(name, location)
         if experiment.lifecycle_stage == "deleted":
             logger.warning("the MLflow experiment '%s' had been deleted; it is restored", name)
             self._client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
 
-    def _search(self) -> Iterator[MlflowRun]:
+    def _make_experiment(self, name: str, location: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.create_experiment(name, location, EXPERIMENT_TAGS)
+        except MlflowException:
+            made = self._client.get_experiment_by_name(name)
+            if made is None:
+                raise
+            return made.experiment_id  # by another driver, a moment ago
+
+    def _search(self, which: str = "") -> Iterator[MlflowRun]:
         token: str | None = ""
         while token is not None:
             page = self._client.search_runs(
-                [self.experiment_id], max_results=SEARCH_PAGE, page_token=token or None
+                [self.experiment_id], which, max_results=SEARCH_PAGE, page_token=token or None
             )
             yield from (run for run in page if KEY in run.data.tags)
             token = page.token or None
@@ -304,48 +336,10 @@ def check(uri: str) -> None:
         ) from error
 
 
-def ui(
-    uri: str, artifact_root: str | None = None, host: str = "127.0.0.1", port: int = 5000
-) -> int:
-    """Serve MLflow's page for the runs at ``uri``, to this machine alone, until it is interrupted.
-
-    Returns the server's exit status. Raises ValueError for a host that is not loopback or a ``uri``
-    that is a server itself, FileNotFoundError if nothing was tracked yet.
-    """
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise ValueError(f"host {host} is open to others; use 127.0.0.1 and an SSH tunnel")
-    if urlsplit(uri).scheme in ("http", "https"):
-        raise ValueError(f"{public(uri)} is an MLflow server already; open it in a browser")
-    file = _sqlite_file(uri)
-    if file and not file.exists():
-        raise FileNotFoundError(f"{file} does not exist yet; run the study first")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--registry-store-uri", uri, "--host", host, "--port", str(port)]
-    command += ["--allowed-hosts", "localhost:*,127.0.0.1:*,[::1]:*"]
-    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    if root := artifact_root or default_artifact_root(uri):
-        command += ["--default-artifact-root", root]
-    # The job queue is for evaluating language models; without it the page opens sooner.
-    quiet = ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    quiet |= {"PYTHONWARNINGS": "ignore"}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    # In a group of its own it sees no Ctrl-C, which it would answer with a traceback.
-    server = subprocess.Popen(command, env=quiet | dict(os.environ), process_group=0)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
 def _create_database(uri: str, artifact_root: str | None) -> None:
     """Make a new sqlite file under a lock, and under another name until it is migrated: a driver
     killed halfway, or two that start together, would leave tables that MLflow cannot mend."""
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is None or file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -363,9 +357,14 @@ def _create_database(uri: str, artifact_root: str | None) -> None:
         part.rename(file)
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a ``sqlite:///`` URI; None for any other."""
     name, is_sqlite, path = uri.partition("sqlite:///")
     return Path(path.partition("?")[0]).resolve() if is_sqlite and not name and path else None
+
+
+def _last_steps(data: RunData) -> dict[str, int]:
+    return {metric.key: metric.step for metric in data.to_proto().metrics}
 
 
 def _known(run: MlflowRun) -> _Run:

@@ -107,3 +107,30 @@ def test_the_marker_is_plain_json(tmp_path: Path) -> None:
         pass
     marker = json.loads((tmp_path / "things" / SPEC.key / "_done.json").read_text())
     assert marker["key"] == SPEC.key
+
+
+def test_two_stores_with_the_same_key_are_not_mixed_up(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with Store(f"memory://{tmp_path.name}/{name}").writing("things", SPEC) as (folder, _):
+            (folder / "a.txt").write_text(name)
+    for name in ("one", "two"):
+        found = Store(f"memory://{tmp_path.name}/{name}").local("things", SPEC.key)
+        assert (found / "a.txt").read_text() == name
+
+
+def test_a_copy_that_was_cut_is_made_anew(tmp_path: Path) -> None:
+    store = Store(f"memory://{tmp_path.name}")
+    with store.writing("things", SPEC) as (folder, _):
+        (folder / "a.txt").write_text("A")
+    copy = store.local("things", SPEC.key)
+    for left in ("_done.json", "a.txt"):
+        (copy / left).unlink()
+        if left == "_done.json":  # a cleaner took the marker alone
+            assert (store.local("things", SPEC.key) / "a.txt").read_text() == "A"
+    assert [p.name for p in copy.parent.iterdir()] == [SPEC.key], "no part stays behind"
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    with pytest.raises(ValueError, match="give a folder or an fsspec URL") as raised:
+        Store("nonsense://me:word@bucket")
+    assert "word" not in str(raised.value)

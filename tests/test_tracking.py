@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,7 +23,8 @@ import pytest
 
 from raystudy.kinds import Spec
 from raystudy.ledger import SCHEMA
-from raystudy.tracking import Tracker, check, default_uri, ui
+from raystudy.mlflow_ui import ui
+from raystudy.tracking import Tracker, check, default_uri
 
 SHOTS = {"1": 10, "5": 50, "10": 100, "20": 200, "full": 1000}
 
@@ -272,6 +274,50 @@ def test_cells_survive_a_kill_at_any_call(uri: str, monkeypatch: pytest.MonkeyPa
     assert ("source", "latin") in rows(uri, "SELECT key, value FROM params")
 
 
+def test_what_was_heard_without_an_answer_is_not_told_twice(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a server dies between doing what it was told and saying so."""
+    from mlflow import MlflowClient
+
+    rng, lost = random.Random(0), []
+
+    def unanswered(method: str) -> Any:
+        asked = getattr(MlflowClient, method)
+
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            answer = asked(*args, **kwargs)
+            if method not in lost or rng.random() < 0.4:
+                lost.append(method)
+                raise ConnectionResetError
+            return answer
+
+        return ask
+
+    for method in ("create_run", "update_run", "log_batch", "set_terminated", "set_tag"):
+        monkeypatch.setattr(MlflowClient, method, unanswered(method))
+    tracker = Tracker(uri, "study")
+    steps = range(2000)
+
+    def persist(call: Any, *args: Any, **kwargs: Any) -> None:
+        for _ in range(50):
+            with contextlib.suppress(ConnectionResetError):
+                return call(*args, **kwargs)
+        raise AssertionError("it never works")
+
+    persist(tracker.start, "b0", "run", axes={"seed": 0}, spec={"a": 1})
+    for first in (0, 700):
+        persist(tracker.log, "b0", [(s, {"loss": s / 7, "rate": 0.5}) for s in steps[first:]])
+    persist(tracker.finish, "b0", "FAILED", "no memory")
+    persist(tracker.log_cells, cells())
+    assert {"create_run", "log_batch", "set_terminated"} <= set(lost)
+    assert statuses(uri) == {"b0": "FAILED", "b0/digits/linear-probe/0": "FINISHED"}
+    assert len(rows(uri, "SELECT * FROM runs")) == 2
+    history = rows(uri, "SELECT step, value FROM metrics WHERE key = 'loss' ORDER BY step")
+    assert history == [(s, s / 7) for s in steps]
+    assert rows(uri, "SELECT count(*) FROM metrics") == [(2 * len(steps) + len(cells()),)]
+
+
 def test_more_runs_than_a_page(uri: str) -> None:
     tracker = Tracker(uri, "study")
     tracker.start("k", "run")
@@ -377,7 +423,7 @@ def page(uri: str, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "report" / "report.html").write_text("<h1>a report</h1>")
     Tracker(uri, "study").log_report(tmp_path / "report")
     port = free_port()
-    call = f"from raystudy.tracking import ui; ui({uri!r}, port={port})"
+    call = f"from raystudy.mlflow_ui import ui; ui({uri!r}, port={port})"
     yield from running([sys.executable, "-c", call], port)
 
 

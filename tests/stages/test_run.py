@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from raystudy import seal
+from raystudy.driver import BusyError
 from raystudy.ledger import Ledger
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.plan import plan
-from raystudy.run import BusyError, run
+from raystudy.run import run
 from raystudy.shards.manifest import build
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.webdataset import WebDataset
@@ -58,7 +59,7 @@ def test_a_study_runs_once_and_heals(study: Study, store: Store, tmp_path: Path)
     outcome = drive(study, store)
     assert not outcome.failures
     assert outcome.report
-    assert outcome.report.exists()
+    assert Path(outcome.report).exists()
     first = values(store)
     assert set(first["cell"]) == {c.key for c in study.cells()}
 
@@ -182,7 +183,7 @@ def test_damage_in_the_data_reaches_report_and_mlflow(
     outcome = drive(damaged, store)
     assert not outcome.failures
     assert outcome.report
-    page = outcome.report.read_text()
+    page = Path(outcome.report).read_text()
     assert "not a JPEG, PNG or WebP image: 3" in page
     assert "an image that cannot be decoded: 10" in page
     client = MlflowClient(default_uri(Path(store.root)))
