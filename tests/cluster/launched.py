@@ -122,6 +122,15 @@ class Launched:
                 "folder": str(self.nodes),
             },
             "auth": {"ssh_user": "nobody"},
+            "file_mounts": {},
+            **dict.fromkeys(
+                (
+                    *("cluster_synced_files", "initialization_commands", "setup_commands"),
+                    *("head_setup_commands", "worker_setup_commands", "rsync_exclude"),
+                    "rsync_filter",
+                ),
+                [],
+            ),
             "head_node_type": "head",
             "available_node_types": {
                 "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
