@@ -1,11 +1,13 @@
 """``ray up`` and ``ray down`` of a cluster on this machine, with nothing in common but a store."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,9 @@ QUICK = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
     "RAY_UP_enable_autoscaler_v2": "1",
 }
+NEEDED = ("cluster_synced_files", "initialization_commands", "setup_commands")
+NEEDED += ("head_setup_commands", "worker_setup_commands", "rsync_exclude", "rsync_filter")
+"""Lists that Ray fills in for every cloud but one that it does not know."""
 
 
 class Launched:
@@ -56,12 +61,12 @@ class Launched:
         return f"http://{self.provider.internal_ip(self.head)}:8365"
 
     def workers(self) -> int:
-        """How many have joined."""
-        import json
-        import urllib.request
-
-        with urllib.request.urlopen(f"{self.dashboard}/api/v0/nodes", timeout=10) as answer:
-            nodes = json.load(answer)["data"]["result"]["result"]
+        """How many have joined; none while the head's page is not up."""
+        try:
+            with urllib.request.urlopen(f"{self.dashboard}/api/v0/nodes", timeout=10) as answer:
+                nodes = json.load(answer)["data"]["result"]["result"]
+        except OSError:
+            return 0
         return sum(node["state"] == "ALIVE" and not node["is_head_node"] for node in nodes)
 
     def up(self) -> None:
@@ -101,7 +106,7 @@ class Launched:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -123,14 +128,7 @@ class Launched:
             },
             "auth": {"ssh_user": "nobody"},
             "file_mounts": {},
-            **dict.fromkeys(
-                (
-                    *("cluster_synced_files", "initialization_commands", "setup_commands"),
-                    *("head_setup_commands", "worker_setup_commands", "rsync_exclude"),
-                    "rsync_filter",
-                ),
-                [],
-            ),
+            **{name: [] for name in NEEDED},
             "head_node_type": "head",
             "available_node_types": {
                 "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},

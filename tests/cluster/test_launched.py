@@ -20,14 +20,15 @@ from ..mlflow_server import MlflowServer, expected, held
 from ..object_store import BUCKET, SECRET, object_store
 from .launched import ROOT, Launched, launched, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(2400)]
 
 SMALL = "tests/experiments/small.py"
+SUBMIT = ("submit", SMALL, "--epochs", "6", "--checkpoint-every", "2")
 
 
 @pytest.fixture(scope="module")
 def small() -> Study:
-    return load(ROOT / SMALL).study()
+    return load(ROOT / SMALL).study(["--epochs", "6"])
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,10 @@ def store_of(cluster: Launched) -> Store:
 
 
 def test_from_up_to_down(cluster: Launched, small: Study, reference: pl.DataFrame) -> None:
-    until(lambda: cluster.workers() == 1, 60, "no worker joins")
-    job = cluster.raystudy("submit", SMALL, "--checkpoint-every", "2")
-    until(lambda: cluster.workers() == 2 or job.poll() is not None, 300, "no node is added")
-    said, _ = job.communicate(timeout=900)
+    until(lambda: cluster.workers() == 1, 400, "no worker joins")
+    job = cluster.raystudy(*SUBMIT)
+    until(lambda: cluster.workers() == 2 or job.poll() is not None, 600, "no node is added")
+    said, _ = job.communicate(timeout=1200)
     assert job.returncode == 0, said
     assert f"Report: s3://{BUCKET}/store/studies/small/report.html" in said
 
@@ -81,7 +82,7 @@ def test_from_up_to_down(cluster: Launched, small: Study, reference: pl.DataFram
     assert points == expected(small, store)
     assert set(statuses.values()) == {"FINISHED"}
 
-    until(lambda: cluster.workers() == 1, 180, "no node is removed")
+    until(lambda: cluster.workers() == 1, 400, "no node is removed")
     leaks = [p for p in cluster.logs() if SECRET.encode() in p.read_bytes()]
     assert not leaks
     assert SECRET not in said
@@ -92,8 +93,8 @@ def test_from_up_to_down(cluster: Launched, small: Study, reference: pl.DataFram
 def test_a_head_that_dies(cluster: Launched, small: Study, reference: pl.DataFrame) -> None:
     """A new one finishes what was missing, and nothing else."""
     store = store_of(cluster)
-    first = cluster.raystudy("submit", SMALL, "--checkpoint-every", "2")
-    until(lambda: len(store.done_keys("pretrainings")) >= 2, 400, "nothing is trained")
+    first = cluster.raystudy(*SUBMIT)
+    until(lambda: len(store.done_keys("pretrainings")) >= 2, 900, "nothing is trained")
     cluster.lose_head()
     first.kill()
     first.wait()
@@ -101,8 +102,8 @@ def test_a_head_that_dies(cluster: Launched, small: Study, reference: pl.DataFra
     assert 2 <= len(done) < len({c.backbone.key for c in small.cells()})
 
     cluster.up()
-    again = cluster.raystudy("submit", SMALL, "--checkpoint-every", "2")
-    said, _ = again.communicate(timeout=900)
+    again = cluster.raystudy(*SUBMIT)
+    said, _ = again.communicate(timeout=1200)
     assert again.returncode == 0, said
     assert values(store).equals(reference)
     for key, provenance in done.items():

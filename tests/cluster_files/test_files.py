@@ -113,6 +113,16 @@ def test_credentials_would_be_found(secret: str) -> None:
     assert SECRETS.search(secret)
 
 
+def test_the_databases_driver_is_the_one_that_is_installed() -> None:
+    """SQLAlchemy 2.1 means another one than 2.0 by an address that names none."""
+    import sqlalchemy
+
+    (uri,) = re.findall(r'"(postgresql.*?)"', (ROOT / "clusters/mlflow.service").read_text())
+    driver = sqlalchemy.make_url(uri).get_driver_name()
+    assert f"{driver}-binary" in PINNED
+    assert f'server = ["{driver}-binary' in (ROOT / "pyproject.toml").read_text()
+
+
 def test_images_hold_the_pinned_ray() -> None:
     image = (ROOT / "clusters/kuberay/Dockerfile").read_text()
     assert f"FROM rayproject/ray:{PINNED['ray']}-py312-gpu" in image
