@@ -36,7 +36,8 @@ class Launched:
     inherit ``env``, as they would from an image."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self.nodes, self._scratch = folder / "nodes", tempfile.mkdtemp(prefix="rs-", dir="/tmp")
+        self._scratch = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))  # sockets need it short
+        self.nodes = self._scratch / "nodes"
         self.nodes.mkdir()
         self._file = folder / "cluster.yaml"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY", "MLFLOW_", "AWS_"))}
@@ -97,8 +98,7 @@ class Launched:
 
     def logs(self) -> Iterator[Path]:
         """Everything that nodes have written down."""
-        for folder in (self.nodes, Path(self._scratch)):
-            yield from (p for p in folder.rglob("*") if p.is_file())
+        yield from (p for p in self._scratch.rglob("*") if p.is_file())
 
     def _ray(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -115,7 +115,7 @@ class Launched:
         common = "--node-ip-address=$NODE_IP --min-worker-port=0 --max-worker-port=0"
         common += " --object-store-memory=200000000 --disable-usage-stats"
         head = f"--head --port=6389 --dashboard-host=$NODE_IP --dashboard-port=8365 {common}"
-        head += f" --temp-dir={self._scratch} --autoscaling-config=~/ray_bootstrap_config.yaml"
+        head += f" --temp-dir={self._scratch}/ray --autoscaling-config=~/ray_bootstrap_config.yaml"
         return {
             "cluster_name": "raystudy-test",
             "max_workers": 2,

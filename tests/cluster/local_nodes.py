@@ -117,7 +117,7 @@ class Shell(CommandRunnerInterface):
                 stdout=subprocess.PIPE if with_output else log,
                 stderr=log,
                 text=True,
-                timeout=timeout,
+                timeout=max(timeout, 600),
                 check=True,
                 start_new_session=True,
             )
