@@ -34,7 +34,7 @@ GENTLY = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "60"}
 RETRY_S = 3.0
 GIVE_UP_S = 600.0
 """Without an answer from the cluster, a tunnel that was opened again included."""
-START_S = 120.0
+START_S = 300.0
 """A head that has just started takes requests before it takes jobs."""
 TALKATIVE = (
     "ray._private.runtime_env.packaging",
