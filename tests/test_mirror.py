@@ -41,7 +41,7 @@ class Mistreats:
 
     def __init__(self, server: MlflowServer) -> None:
         self.server, self.seen, self.total = server, 0.0, 1.0
-        self.due = [(0.05, server.kill), (0.2, server.start), (0.4, server.kill)]
+        self.due = [(0.05, server.kill), (0.2, server.start), (0.55, server.kill)]
         self.due.append((0.7, server.start))
         self.num_kills = 0
 
@@ -97,6 +97,7 @@ def test_a_server_that_is_killed_again_and_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(spool, "PAUSES_S", (0.2, 0.5))
+    monkeypatch.setattr("raystudy.run.PATIENCE_S", 600.0)  # a busy machine starts it slowly
     with MlflowServer(tmp_path) as server:
         watcher = Mistreats(server)
         outcome = run(study, store, lambda: nullcontext(InProcess(store)), watcher, server.uri)
