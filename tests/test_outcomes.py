@@ -10,7 +10,7 @@ from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.ledger import SCHEMA
 from raystudy.outcomes import outcomes
-from raystudy.report import models
+from raystudy.report import model_figures, model_tables, models
 from raystudy.spec import Study
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.glyph_domains import DOMAINS, GlyphDomains
@@ -121,13 +121,13 @@ def test_like_is_compared_with_like() -> None:
 
 def test_figures_and_tables_of_models_hold_their_numbers() -> None:
     (tuned, probe) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
-    table = models.model_table(tuned)
+    table = model_tables.model_table(tuned)
     assert [row[0].split()[0] for row in table.rows] == ["c", "b", "a"]
-    drawn = models.ood_against_id(tuned)
+    drawn = model_figures.ood_against_id(tuned)
     assert len(drawn.numbers) == 3
     assert drawn.numbers["ood_accuracy"].to_list() == pytest.approx([0.52, 0.62, 0.72])
-    assert models.against_parameters(tuned, "ood_ece").numbers["parameters"].max() == 16_000
-    choice = models.best_table([tuned, probe]).numbers.row(0, named=True)
+    assert model_figures.against_parameters(tuned, "ood_ece").numbers["parameters"].max() == 16_000
+    choice = model_tables.best_table([tuned, probe]).numbers.row(0, named=True)
     assert choice["reference"] == choice["best_adaptation"] == pytest.approx(0.62)
     assert choice["best_model"] == pytest.approx(0.72)
 
