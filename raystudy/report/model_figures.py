@@ -48,6 +48,8 @@ def calibration_against_accuracy(found: Comparison) -> Drawn:
 
 def _scatter(found: Comparison, x: str, y: str, title: str) -> Drawn:
     numbers, kind = found.models, found.kind
+    if y not in numbers.columns:
+        raise MissingCellsError(f"needs a metric that gives {y}")
     look = looks(numbers[kind].unique(maintain_order=True))
     areas = _areas(numbers["parameters"].to_numpy())
     numbers = numbers.with_columns(area=areas)

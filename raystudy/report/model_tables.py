@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -62,7 +64,9 @@ def model_table(found: Comparison) -> Table:
 
 def best_table(every: Sequence[Comparison]) -> Table:
     """Table 1 of the paper: what choosing another adaptation, or another model, is worth. The
-    reference is the study's first adaptation of the model in the middle by size."""
+    reference is the first adaptation of the model in the middle by size; only others at the same
+    shots count."""
+    every = [found for found in every if found.shots == every[0].shots]
     if len(every) < 2:
         raise MissingCellsError("needs two adaptations")
     of = pl.concat(
@@ -117,35 +121,32 @@ def best_table(every: Sequence[Comparison]) -> Table:
 def promise_table(found: Comparison, promises: pl.DataFrame) -> Table:
     """Whether scores that need no adaptation rank the models as adaptation does."""
     outcome = found.seeds.select("task", "backbone", "ood_accuracy")
-    rows, numbers = [], []
+    numbers = []
     for name in promises["score"].unique(maintain_order=True):
-        taus = []
         for task in found.tasks:
             pairs = promises.filter(score=name, task=task).join(outcome, on=["task", "backbone"])
-            try:
-                tau = rank_correlation(pairs["value"], pairs["ood_accuracy"], kind="plain")
-            except ValueError:  # too few models, or all alike
-                continue
-            taus.append(tau[0])
-            numbers.append(
-                {"score": name, "task": task, "tau": tau[0], "low": tau[1], "high": tau[2]}
-            )
-        own = [n for n in numbers if n["score"] == name]
-        if own:
-            cells = [
-                f"{signed(n['tau'], 2)} ({signed(n['low'], 2)} … {signed(n['high'], 2)})"
-                for n in own
-            ]
-            rows.append((name, *cells, signed(float(np.mean(taus)), 2)))
-    if not rows:
+            with suppress(ValueError):  # too few models, or all alike
+                tau, low, high = rank_correlation(
+                    pairs["value"], pairs["ood_accuracy"], kind="plain"
+                )
+                numbers.append({"score": name, "task": task, "tau": tau, "low": low, "high": high})
+    if not numbers:
         raise MissingCellsError("needs features of three models or more")
+    ranked = {n["task"] for n in numbers}
+    tasks = [task for task in found.tasks if task in ranked]
+    rows = []
+    for name in dict.fromkeys(n["score"] for n in numbers):
+        of_task = {n["task"]: n for n in numbers if n["score"] == name}
+        cells = [_tau(of_task[task]) if task in of_task else "—" for task in tasks]
+        mean = float(np.mean([n["tau"] for n in of_task.values()]))
+        rows.append((name, *cells, signed(mean, 2)))
     return Table(
         "promises",
         "Which model to try: scores before adaptation",
         "Kendall's τ over models and seeds between a score of a model's features on the training "
         f"examples and its accuracy out of distribution under {spaced(found.adaptation)}, with "
         "95 % intervals from resampling models: 1 is the same order, 0 no relation.",
-        ("score", *dict.fromkeys(n["task"] for n in numbers), "mean"),
+        ("score", *tasks, "mean"),
         rows,
         pl.DataFrame(numbers),
     )
@@ -201,3 +202,7 @@ def paired_table(found: Comparison, hits: pl.DataFrame) -> Table:
         rows,
         pl.DataFrame(numbers),
     )
+
+
+def _tau(n: dict[str, Any]) -> str:
+    return f"{signed(n['tau'], 2)} ({signed(n['low'], 2)} … {signed(n['high'], 2)})"
