@@ -10,7 +10,8 @@ from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.ledger import SCHEMA
 from raystudy.outcomes import outcomes
-from raystudy.report import models
+from raystudy.report import model_figures, model_tables, models
+from raystudy.report.view import MissingCellsError
 from raystudy.spec import Study
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.glyph_domains import DOMAINS, GlyphDomains
@@ -121,15 +122,56 @@ def test_like_is_compared_with_like() -> None:
 
 def test_figures_and_tables_of_models_hold_their_numbers() -> None:
     (tuned, probe) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
-    table = models.model_table(tuned)
+    table = model_tables.model_table(tuned)
     assert [row[0].split()[0] for row in table.rows] == ["c", "b", "a"]
-    drawn = models.ood_against_id(tuned)
+    drawn = model_figures.ood_against_id(tuned)
     assert len(drawn.numbers) == 3
     assert drawn.numbers["ood_accuracy"].to_list() == pytest.approx([0.52, 0.62, 0.72])
-    assert models.against_parameters(tuned, "ood_ece").numbers["parameters"].max() == 16_000
-    choice = models.best_table([tuned, probe]).numbers.row(0, named=True)
+    assert model_figures.against_parameters(tuned, "ood_ece").numbers["parameters"].max() == 16_000
+    choice = model_tables.best_table([tuned, probe]).numbers.row(0, named=True)
     assert choice["reference"] == choice["best_adaptation"] == pytest.approx(0.62)
     assert choice["best_model"] == pytest.approx(0.72)
+
+
+def test_without_a_metric_of_calibration_its_figures_are_missing() -> None:
+    (found, _) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m).filter(metric="accuracy"))
+    for draw in (
+        lambda: model_figures.against_parameters(found, "ood_ece"),
+        lambda: model_figures.calibration_against_accuracy(found),
+    ):
+        with pytest.raises(MissingCellsError, match="ood_ece"):
+            draw()
+    assert "ood_ece" not in model_tables.model_table(found).numbers.columns
+
+
+def test_adaptations_are_chosen_among_those_of_as_many_shots() -> None:
+    full = grid(lambda m, w, s: 0.6 + 0.1 * m + 0.02 * w)
+    few = grid(lambda m, w, s: 0.3 + 0.1 * m + 0.02 * w).with_columns(shots=pl.lit("10"))
+    found = models.comparisons(pl.concat([full, few]))
+    assert (found[0].shots, len(found)) == ("10", 4)
+    choice = model_tables.best_table(found).numbers.row(0, named=True)
+    assert choice["reference"] == choice["best_adaptation"] == pytest.approx(0.42)
+    assert choice["best_model"] == pytest.approx(0.52)
+
+
+def test_a_score_that_lacks_a_task_keeps_its_columns() -> None:
+    rows = grid(lambda m, w, s: 0.5 + 0.1 * m, seeds=(0,), ways=("probe",))
+    tasks = [
+        rows.with_columns(task=pl.lit(task), backbone=pl.col("architecture"))
+        for task in ("first", "second")
+    ]
+    (found,) = models.comparisons(pl.concat(tasks))
+    values = [
+        {"backbone": b, "task": task, "score": score, "value": float(sign * "abc".index(b))}
+        for score, task, sign in (("a", "second", 1), ("b", "first", -1), ("b", "second", 1))
+        for b in "abc"
+    ]
+    table = model_tables.promise_table(found, pl.DataFrame(values))
+    assert table.header == ("score", "first", "second", "mean")
+    assert [[cell.split()[0] for cell in row] for row in table.rows] == [
+        ["a", "—", "1.00", "1.00"],
+        ["b", "−1.00", "1.00", "0.00"],
+    ]
 
 
 def test_records_are_annotated_with_their_backbones(study: Study) -> None:

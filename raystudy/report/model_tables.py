@@ -1,0 +1,208 @@
+"""The tables of models side by side: which one to choose, by how much, and how to tell early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from raystudy.multiplicity import holm
+from raystudy.outcomes import MODEL
+from raystudy.paired import compare
+from raystudy.report.models import Comparison, model_name
+from raystudy.report.style import compact
+from raystudy.report.tables import Table
+from raystudy.report.view import MissingCellsError
+from raystudy.report.words import plural, shots_phrase, signed, spaced
+from raystudy.transferability.rank import rank_correlation
+
+SHOWN = {
+    "id_accuracy": "ID accuracy",
+    "ood_accuracy": "OOD accuracy",
+    "ood_in_accuracy": "OOD 80 %",
+    "ood_mean_accuracy": "OOD mean",
+    "id_ece": "ID ECE",
+    "ood_ece": "OOD ECE",
+}
+PROTOCOLS = (
+    " OOD is of the whole domain that is held out; OOD 80 % of the part that DomainBed reports; "
+    "OOD mean of that and the other 20 %, each counted alike, as in the code of the paper."
+)
+
+
+def model_table(found: Comparison) -> Table:
+    """Every model: means over tasks and seeds, best out of distribution first."""
+    numbers = found.means
+    if numbers.is_empty():
+        raise MissingCellsError("needs a model on every task")
+    shown = [c for c in SHOWN if c in numbers.columns]
+    family = numbers["family"].n_unique() > 1
+    rows = [
+        (
+            model_name(row),
+            *([row["family"]] if family else []),
+            compact(row["parameters"]),
+            *(f"{100 * row[c]:.1f}" for c in shown),
+        )
+        for row in numbers.iter_rows(named=True)
+    ]
+    return Table(
+        "models",
+        "Models, best out of distribution first",
+        f"{spaced(found.adaptation).capitalize()} at {shots_phrase(found.shots)}; means over "
+        f"{plural(len(found.tasks), 'task', 0)} and "
+        f"{plural(found.seeds['seed'].n_unique(), 'seed', 0)}, in %; of models tried on every task."
+        + (PROTOCOLS if "ood_mean_accuracy" in shown else ""),
+        ("model", *["family"] * family, "parameters", *(SHOWN[c] for c in shown)),
+        rows,
+        numbers,
+    )
+
+
+def best_table(every: Sequence[Comparison]) -> Table:
+    """Table 1 of the paper: what choosing another adaptation, or another model, is worth. The
+    reference is the first adaptation of the model in the middle by size; only others at the same
+    shots count."""
+    every = [found for found in every if found.shots == every[0].shots]
+    if len(every) < 2:
+        raise MissingCellsError("needs two adaptations")
+    of = pl.concat(
+        [c.models.with_columns(adaptation=pl.lit(c.adaptation)) for c in every], how="diagonal"
+    )
+    middle = every[0].models.select(*MODEL, "parameters").unique().sort("parameters", *MODEL)
+    reference = middle.select(MODEL).row(len(middle) // 2)
+    is_reference = pl.all_horizontal(pl.col(n) == v for n, v in zip(MODEL, reference, strict=True))
+    first = every[0].adaptation
+    numbers = []
+    for task in every[0].tasks:
+        own = of.filter(task=task)
+        plain = own.filter(is_reference, adaptation=first)
+        if plain.is_empty():
+            continue
+        # Chosen in distribution, as one would have to; the best out of it is only known afterwards.
+        by_method = own.filter(is_reference).sort("id_accuracy").row(-1, named=True)
+        by_model = own.filter(adaptation=first).sort("id_accuracy").row(-1, named=True)
+        numbers.append(
+            {
+                "task": task,
+                "reference": plain["ood_accuracy"][0],
+                "best_adaptation": by_method["ood_accuracy"],
+                "adaptation": by_method["adaptation"],
+                "best_model": by_model["ood_accuracy"],
+                "model": model_name(by_model),
+            }
+        )
+    if not numbers:
+        raise MissingCellsError(f"needs {first} of the reference model")
+    rows = [
+        (
+            n["task"],
+            f"{100 * n['reference']:.1f}",
+            f"{100 * n['best_adaptation']:.1f} ({n['adaptation']})",
+            f"{100 * n['best_model']:.1f} ({n['model']})",
+        )
+        for n in numbers
+    ]
+    name = model_name(dict(zip(MODEL, reference, strict=True)))
+    return Table(
+        "choices",
+        "What another adaptation and another model are worth",
+        f"Accuracy out of distribution in %: {spaced(first)} of {name}; the adaptation of that "
+        "model, and the model under that adaptation, that do best in distribution.",
+        ("task", "reference", "chosen adaptation", "chosen model"),
+        rows,
+        pl.DataFrame(numbers),
+    )
+
+
+def promise_table(found: Comparison, promises: pl.DataFrame) -> Table:
+    """Whether scores that need no adaptation rank the models as adaptation does."""
+    outcome = found.seeds.select("task", "backbone", "ood_accuracy")
+    numbers = []
+    for name in promises["score"].unique(maintain_order=True):
+        for task in found.tasks:
+            pairs = promises.filter(score=name, task=task).join(outcome, on=["task", "backbone"])
+            with suppress(ValueError):  # too few models, or all alike
+                tau, low, high = rank_correlation(
+                    pairs["value"], pairs["ood_accuracy"], kind="plain"
+                )
+                numbers.append({"score": name, "task": task, "tau": tau, "low": low, "high": high})
+    if not numbers:
+        raise MissingCellsError("needs features of three models or more")
+    ranked = {n["task"] for n in numbers}
+    tasks = [task for task in found.tasks if task in ranked]
+    rows = []
+    for name in dict.fromkeys(n["score"] for n in numbers):
+        of_task = {n["task"]: n for n in numbers if n["score"] == name}
+        cells = [_tau(of_task[task]) if task in of_task else "—" for task in tasks]
+        mean = float(np.mean([n["tau"] for n in of_task.values()]))
+        rows.append((name, *cells, signed(mean, 2)))
+    return Table(
+        "promises",
+        "Which model to try: scores before adaptation",
+        "Kendall's τ over models and seeds between a score of a model's features on the training "
+        f"examples and its accuracy out of distribution under {spaced(found.adaptation)}, with "
+        "95 % intervals from resampling models: 1 is the same order, 0 no relation.",
+        ("score", *tasks, "mean"),
+        rows,
+        pl.DataFrame(numbers),
+    )
+
+
+def paired_table(found: Comparison, hits: pl.DataFrame) -> Table:
+    """The model that is best in distribution against each of the others, on the same examples."""
+    own = hits.filter(adaptation=found.adaptation, shots=found.shots)
+    of_model = {
+        model: np.concatenate([np.asarray(h) for h in part.sort("task")["hits"].to_list()])
+        for model, part in own.group_by(MODEL, maintain_order=True)
+        if part["task"].n_unique() == len(found.tasks)
+    }
+    ranked = [
+        (model_name(row), of_model[model])
+        for row in found.means.sort("id_accuracy", descending=True).iter_rows(named=True)
+        if (model := tuple(row[axis] for axis in MODEL)) in of_model
+    ]
+    if len(ranked) < 2:
+        raise MissingCellsError("needs two models on all tasks")
+    (best, best_hits), *others = ranked
+    pairs = [compare(best_hits, other_hits) for _, other_hits in others]
+    adjusted = holm([pair.p_value for pair in pairs])
+    numbers = [
+        {
+            "model": name,
+            "difference": 100 * pair.difference,
+            "low": 100 * pair.low,
+            "high": 100 * pair.high,
+            "p": float(p),
+            "minimum_detectable": 100 * pair.minimum_detectable,
+        }
+        for (name, _), pair, p in zip(others, pairs, adjusted, strict=True)
+    ]
+    numbers.sort(key=lambda n: n["difference"])
+    rows = [
+        (
+            n["model"],
+            f"{signed(n['difference'], plus=True)} ({signed(n['low'])} … {signed(n['high'])})",
+            "< 0.001" if n["p"] < 0.001 else f"{n['p']:.3f}",
+            f"{n['minimum_detectable']:.1f}",
+        )
+        for n in numbers
+    ]
+    return Table(
+        "pairs",
+        "The model to choose, against each of the others",
+        f"{best} does best in distribution. What it is ahead by out of distribution, in points, on "
+        f"the same {pairs[0].num_examples:,} examples (means over seeds), with paired 95 % "
+        "intervals over examples; p adjusted for all these comparisons (Holm); and the difference "
+        "that examples as many would show with 80 % power.",
+        ("model", "difference", "p", "detectable"),
+        rows,
+        pl.DataFrame(numbers),
+    )
+
+
+def _tau(n: dict[str, Any]) -> str:
+    return f"{signed(n['tau'], 2)} ({signed(n['low'], 2)} … {signed(n['high'], 2)})"
