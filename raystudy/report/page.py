@@ -16,7 +16,16 @@ from markupsafe import Markup
 
 from raystudy.kinds import Claim, Law
 from raystudy.laws.power import OffsetPower
-from raystudy.report import affinity, curves, figures, model_figures, model_tables, models, tables
+from raystudy.report import (
+    affinity,
+    curves,
+    figures,
+    model_figures,
+    model_tables,
+    models,
+    noise,
+    tables,
+)
 from raystudy.report.figures import Drawn
 from raystudy.report.models import Evidence
 from raystudy.report.style import inlined, pdf, svg
@@ -171,6 +180,7 @@ def _part(view: View, law: Law, prefix: str) -> Part:
         ),
         ("figure", "Label noise against size", lambda: curves.noise_by_size(view, noises)),
         ("table", "Data multipliers", lambda: tables.multiplier_table([*of_sources, *of_noises])),
+        ("table", "What wrong labels cost, in size", lambda: noise.exchange_table(noises)),
         ("table", "Fitted laws", lambda: tables.law_table(law, sources, noises)),
         ("table", "Realised noise", lambda: tables.noise_table(view)),
         ("figure", "Methods side by side", lambda: figures.methods_side_by_side(view)),

@@ -11,7 +11,7 @@ from raystudy.report.view import MissingCellsError
 from .ledger_fixture import FACTS, FixedClaim, make_records, make_study
 
 FIGURES = ("accuracy-by-shots", "error-by-size", "noise-by-size", "methods", "robustness")
-TABLES = ("sources", "adaptations", "multipliers", "laws", "noise-rates", "claims")
+TABLES = ("sources", "adaptations", "multipliers", "exchange", "laws", "noise-rates", "claims")
 HOSTILE = "<script>alert('$x_1$')</script>&\"</svg>"
 
 
