@@ -7,6 +7,7 @@ is what its library says of it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from raystudy.hub.name import parse
@@ -51,6 +52,7 @@ def card(backbone: Backbone) -> Card:
             return Card(*_built(backbone.architecture), "nothing", "untrained", "")
 
 
+@lru_cache(maxsize=256)  # a study has many backbones of one architecture
 def _built(architecture: Architecture) -> tuple[str, int]:
     import torch
 
