@@ -26,8 +26,8 @@ from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
 from raystudy.spec import Pretraining, Study, Trunk
 from raystudy.stages.adapt import Unit, units
+from raystudy.stages.answers import answers
 from raystudy.stages.event import Event
-from raystudy.stages.hits import hits
 from raystudy.stages.index import leaves
 from raystudy.stages.promise import promises
 from raystudy.stages.score import score, unscored
@@ -142,7 +142,8 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
         evidence = None
         if records["architecture"].n_unique() > 1:  # the rest need not load torch for this
             records = annotated(study, records)
-            evidence = Evidence(promises(study.cells(), store), hits(study.cells(), store))
+            cells = study.cells()
+            evidence = Evidence(promises(cells, store), *answers(cells, store))
         write_report(study, records, folder, facts(study, store, records), evidence)
     except MissingCellsError as error:
         log.warning("no report yet: %s", error)

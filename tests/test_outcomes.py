@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -9,14 +10,18 @@ from raystudy.annotate import annotated, role
 from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.ledger import SCHEMA
-from raystudy.outcomes import outcomes
+from raystudy.outcomes import MODEL, outcomes
 from raystudy.report import model_figures, model_tables, models
 from raystudy.report.view import MissingCellsError
+from raystudy.robustness import accuracy_line
 from raystudy.spec import Study
+from raystudy.stages.answers import CLASSES, SPREADS
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.glyph_domains import DOMAINS, GlyphDomains
 
 HELD_OUT = GlyphDomains(held_out=DOMAINS[0])
+
+NONE = pl.DataFrame(schema=SPREADS)
 
 
 def record(**fields: Any) -> dict[str, Any]:
@@ -122,8 +127,18 @@ def test_like_is_compared_with_like() -> None:
 
 def test_figures_and_tables_of_models_hold_their_numbers() -> None:
     (tuned, probe) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
-    table = model_tables.model_table(tuned)
+    place = tuned.means.select(*MODEL).row(0)
+    limits = [("fine-tune", "full", *place, 1, "ood_accuracy", 0.72, 0.70, 0.741)]
+    table = model_tables.model_table(tuned, pl.DataFrame(limits, SPREADS, orient="row"))
     assert [row[0].split()[0] for row in table.rows] == ["c", "b", "a"]
+    assert [row[table.header.index("OOD accuracy")] for row in table.rows] == [
+        "72.0 (70.0 … 74.1)",
+        "62.0",
+        "52.0",
+    ]
+    assert table.numbers["ood_accuracy_low"].to_list() == [0.70, None, None]
+    ways = model_tables.ways_table([tuned, probe])
+    assert [row[1:] for row in ways.rows] == [("72.0", "70.0"), ("62.0", "60.0"), ("52.0", "50.0")]
     drawn = model_figures.ood_against_id(tuned)
     assert len(drawn.numbers) == 3
     assert drawn.numbers["ood_accuracy"].to_list() == pytest.approx([0.52, 0.62, 0.72])
@@ -141,7 +156,7 @@ def test_without_a_metric_of_calibration_its_figures_are_missing() -> None:
     ):
         with pytest.raises(MissingCellsError, match="ood_ece"):
             draw()
-    assert "ood_ece" not in model_tables.model_table(found).numbers.columns
+    assert "ood_ece" not in model_tables.model_table(found, NONE).numbers.columns
 
 
 def test_adaptations_are_chosen_among_those_of_as_many_shots() -> None:
@@ -186,3 +201,36 @@ def test_records_are_annotated_with_their_backbones(study: Study) -> None:
     assert found["family"].to_list() == ["resnet"] * 2
     assert found["role"].to_list() == ["id", "ood"]
     assert found["parameters"][0] > 1_000
+
+
+def test_lines_of_accuracy_and_agreement_are_those_of_the_models() -> None:
+    """Models that hold the right class with some probability, and else one of nine others: how
+    often two of them agree follows from that."""
+    rng, num, shares = np.random.default_rng(0), 20_000, (0.9, 0.8, 0.7, 0.6)
+    columns = {where: [] for where in ("id", "ood")}
+    rows = []
+    for m, share in enumerate(shares):
+        reached = {"id": share, "ood": share - 0.2}
+        for where, right in reached.items():
+            wrong = rng.integers(1, 10, num)
+            columns[where].append(np.where(rng.random(num) < right, 0, wrong).tolist())
+            hits = float(np.mean(np.array(columns[where][-1]) == 0))
+            rows.append(record(role=where, value=hits, architecture="abcd"[m], seed=0))
+    (compared,) = models.comparisons(frame(rows))
+    places = compared.models.select(*MODEL).rows()
+    seen = [
+        (compared.tasks[0], compared.adaptation, compared.shots, *place, *answers)
+        for place, answers in zip(places, zip(*columns.values(), strict=True), strict=True)
+    ]
+    table = model_tables.line_table(compared, pl.DataFrame(seen, CLASSES, orient="row"))
+    (row,) = table.numbers.iter_rows(named=True)
+    x, y = compared.models["id_accuracy"].to_numpy(), compared.models["ood_accuracy"].to_numpy()
+    assert row["accuracy_slope"] == pytest.approx(accuracy_line(x, y).slope)
+    pairs = [(a, b) for i, a in enumerate(shares) for b in shares[:i]]
+    same = {
+        where: [(a - d) * (b - d) + (1 - a + d) * (1 - b + d) / 9 for a, b in pairs]
+        for where, d in (("id", 0.0), ("ood", 0.2))
+    }
+    expected = accuracy_line(same["id"], same["ood"])  # of what is to be expected of pairs
+    assert row["agreement_slope"] == pytest.approx(expected.slope, abs=0.05)
+    assert row["off"] == pytest.approx(float(np.abs(expected.predict(x) - y).mean()), abs=0.01)

@@ -17,6 +17,7 @@ from raystudy.report.style import compact
 from raystudy.report.tables import Table
 from raystudy.report.view import MissingCellsError
 from raystudy.report.words import plural, shots_phrase, signed, spaced
+from raystudy.robustness import Line, accuracy_line, agreement_line
 from raystudy.transferability.rank import rank_correlation
 
 SHOWN = {
@@ -24,28 +25,37 @@ SHOWN = {
     "ood_accuracy": "OOD accuracy",
     "ood_in_accuracy": "OOD 80 %",
     "ood_mean_accuracy": "OOD mean",
-    "id_ece": "ID ECE",
-    "ood_ece": "OOD ECE",
+    "id_ece_debiased": "ID ECE",
+    "ood_ece_debiased": "OOD ECE",
 }
+"""Calibration errors are debiased: the two splits have not as many examples."""
+CALIBRATION = " ECE is debiased: 0, or a little below it, is as calibrated as can be seen."
 PROTOCOLS = (
     " OOD is of the whole domain that is held out; OOD 80 % of the part that DomainBed reports; "
     "OOD mean of that and the other 20 %, each counted alike, as in the code of the paper."
 )
 
 
-def model_table(found: Comparison) -> Table:
-    """Every model: means over tasks and seeds, best out of distribution first."""
+def model_table(found: Comparison, spreads: pl.DataFrame) -> Table:
+    """Every model: means over tasks and seeds with their intervals, best out of distribution
+    first. ``spreads`` is of ``raystudy.stages.answers``."""
     numbers = found.means
     if numbers.is_empty():
         raise MissingCellsError("needs a model on every task")
+    own = spreads.filter(adaptation=found.adaptation, shots=found.shots, num_tasks=len(found.tasks))
     shown = [c for c in SHOWN if c in numbers.columns]
+    for column in shown:
+        limits = own.filter(column=column).select(
+            *MODEL, pl.col("low").alias(f"{column}_low"), pl.col("high").alias(f"{column}_high")
+        )
+        numbers = numbers.join(limits, on=MODEL, how="left", maintain_order="left")
     family = numbers["family"].n_unique() > 1
     rows = [
         (
             model_name(row),
             *([row["family"]] if family else []),
             compact(row["parameters"]),
-            *(f"{100 * row[c]:.1f}" for c in shown),
+            *(_with_interval(*(row[c + end] for end in ("", "_low", "_high"))) for c in shown),
         )
         for row in numbers.iter_rows(named=True)
     ]
@@ -54,7 +64,9 @@ def model_table(found: Comparison) -> Table:
         "Models, best out of distribution first",
         f"{spaced(found.adaptation).capitalize()} at {shots_phrase(found.shots)}; means over "
         f"{plural(len(found.tasks), 'task', 0)} and "
-        f"{plural(found.seeds['seed'].n_unique(), 'seed', 0)}, in %; of models tried on every task."
+        f"{plural(found.seeds['seed'].n_unique(), 'seed', 0)}, in %, with 95 % intervals from "
+        "resampling examples and seeds; of models tried on every task."
+        + (CALIBRATION if "ood_ece_debiased" in shown else "")
         + (PROTOCOLS if "ood_mean_accuracy" in shown else ""),
         ("model", *["family"] * family, "parameters", *(SHOWN[c] for c in shown)),
         rows,
@@ -113,6 +125,72 @@ def best_table(every: Sequence[Comparison]) -> Table:
         f"Accuracy out of distribution in %: {spaced(first)} of {name}; the adaptation of that "
         "model, and the model under that adaptation, that do best in distribution.",
         ("task", "reference", "chosen adaptation", "chosen model"),
+        rows,
+        pl.DataFrame(numbers),
+    )
+
+
+def ways_table(every: Sequence[Comparison]) -> Table:
+    """Every model under every adaptation, as they were selected: last steps beside best ones."""
+    every = [found for found in every if found.shots == every[0].shots]
+    if len(every) < 2:
+        raise MissingCellsError("needs two adaptations")
+    ways = [found.adaptation for found in every]
+    of = [
+        found.means.select(*MODEL, pl.lit(found.adaptation).alias("adaptation"), "ood_accuracy")
+        for found in every
+    ]
+    numbers = pl.concat(of).pivot("adaptation", index=MODEL, values="ood_accuracy").drop_nulls()
+    if numbers.is_empty():
+        raise MissingCellsError("needs a model under two adaptations on every task")
+    numbers = numbers.sort(pl.mean_horizontal(ways), descending=True)
+    rows = [
+        (model_name(row), *(f"{100 * row[way]:.1f}" for way in ways))
+        for row in numbers.iter_rows(named=True)
+    ]
+    return Table(
+        "ways",
+        "Every model under every adaptation",
+        f"Accuracy out of distribution in % at {shots_phrase(every[0].shots)}, means over tasks "
+        "and seeds, of models adapted in all of these ways on every task.",
+        ("model", *map(spaced, ways)),
+        rows,
+        numbers,
+    )
+
+
+def line_table(found: Comparison, classes: pl.DataFrame) -> Table:
+    """Accuracy and agreement on the line, one row a task. ``classes`` is of
+    ``raystudy.stages.answers``."""
+    rows, numbers = [], []
+    for task in found.tasks:
+        own = found.models.filter(task=task).join(
+            classes.filter(task=task, adaptation=found.adaptation, shots=found.shots), on=MODEL
+        )
+        x, y = (own[column].to_numpy() for column in ("id_accuracy", "ood_accuracy"))
+        try:
+            accuracy = accuracy_line(x, y)
+            agreement = agreement_line(*(np.array(own[role].to_list()) for role in ("id", "ood")))
+        except ValueError:  # too few models, or all alike
+            continue
+        off = float(np.abs(agreement.predict(x) - y).mean())
+        numbers.append(
+            {"task": task, "models": len(own), "off": off}
+            | {f"accuracy_{name}": getattr(accuracy, name) for name in ("slope", "r2")}
+            | {f"agreement_{name}": getattr(agreement, name) for name in ("slope", "r2")}
+        )
+        rows.append((task, *map(_line, (accuracy, agreement)), f"{100 * off:.1f}"))
+    if not rows:
+        raise MissingCellsError("needs three models")
+    return Table(
+        "lines",
+        "Accuracy and agreement on the line",
+        "Least squares on probit axes over models: of accuracy out of distribution on accuracy in "
+        "it (Miller et al. 2021), and of how often two models agree out of distribution on how "
+        "often in it, which takes no label (Baek et al. 2022); 95 % intervals from resampling "
+        "models. Off: how many points the line of agreement is wrong by, on average, as an "
+        "estimate of accuracy out of distribution.",
+        ("task", "slope of accuracy", "slope of agreement", "off"),
         rows,
         pl.DataFrame(numbers),
     )
@@ -202,6 +280,19 @@ def paired_table(found: Comparison, hits: pl.DataFrame) -> Table:
         rows,
         pl.DataFrame(numbers),
     )
+
+
+def _with_interval(value: float, low: float | None, high: float | None) -> str:
+    text = signed(100 * value)
+    if low is None or high is None:
+        return text
+    return f"{text} ({signed(100 * low)} … {signed(100 * high)})"
+
+
+def _line(line: Line) -> str:
+    low, high = line.slope_interval
+    limits = f"({signed(low, 2)} … {signed(high, 2)})"
+    return f"{signed(line.slope, 2)} {limits}, R² {line.r2:.2f}"
 
 
 def _tau(n: dict[str, Any]) -> str:

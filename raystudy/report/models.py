@@ -13,6 +13,7 @@ from raystudy.outcomes import MODEL, outcomes
 from raystudy.report.words import listing, percent, plural, shots_phrase, spaced
 
 FEWEST_MODELS = 3
+METRICS = ("accuracy", "ece", "ece_debiased")
 OF_MODEL = ["family", "parameters", "data"]
 """What ``raystudy.annotate`` says of each."""
 
@@ -24,7 +25,9 @@ class Evidence:
     promises: pl.DataFrame
     """``raystudy.stages.promise``."""
     hits: pl.DataFrame
-    """``raystudy.stages.hits``."""
+    classes: pl.DataFrame
+    spreads: pl.DataFrame
+    """``raystudy.stages.answers``, all three."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,8 @@ class Comparison:
 
 def comparisons(annotated: pl.DataFrame) -> list[Comparison]:
     """One for each adaptation and number of shots under which enough models were tried."""
-    calibrated = "ece" in set(annotated["metric"])
-    metrics = ("accuracy", "ece") if calibrated else ("accuracy",)
-    table = outcomes(annotated, metrics)
+    there = set(annotated["metric"])
+    table = outcomes(annotated, tuple(metric for metric in METRICS if metric in there))
     found = []
     for (adaptation, shots), seeds in table.group_by("adaptation", "shots", maintain_order=True):
         if seeds.select(MODEL).n_unique() >= FEWEST_MODELS:

@@ -16,14 +16,8 @@ from markupsafe import Markup
 
 from raystudy.kinds import Claim, Law
 from raystudy.laws.power import OffsetPower
-from raystudy.report import affinity, curves, figures, models, tables
+from raystudy.report import affinity, curves, figures, model_figures, model_tables, models, tables
 from raystudy.report.figures import Drawn
-from raystudy.report.model_figures import (
-    against_parameters,
-    calibration_against_accuracy,
-    ood_against_id,
-)
-from raystudy.report.model_tables import best_table, model_table, paired_table, promise_table
 from raystudy.report.models import Evidence
 from raystudy.report.style import inlined, pdf, svg
 from raystudy.report.summary import best_arm, summary
@@ -127,7 +121,9 @@ def _across(study: Study, records: pl.DataFrame) -> list[Part]:
 
 def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
     """Backbones of several architectures, in and out of distribution."""
-    compared = models.comparisons(records) if "family" in records.columns else []
+    if evidence is None:
+        return []
+    compared = models.comparisons(records)
     parts = []
     for comparison in compared:
         part = Part(
@@ -136,19 +132,20 @@ def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
             models.sentences(comparison),
         )
         plan: list[tuple[str, Callable[[], Drawn | Table]]] = [
-            ("table", lambda c=comparison: model_table(c)),
-            ("figure", lambda c=comparison: ood_against_id(c)),
-            ("figure", lambda c=comparison: against_parameters(c, "ood_accuracy")),
-            ("figure", lambda c=comparison: against_parameters(c, "ood_ece")),
-            ("figure", lambda c=comparison: calibration_against_accuracy(c)),
+            ("table", lambda c=comparison: model_tables.model_table(c, evidence.spreads)),
+            ("figure", lambda c=comparison: model_figures.ood_against_id(c)),
+            ("table", lambda c=comparison: model_tables.line_table(c, evidence.classes)),
+            ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_accuracy")),
+            ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_ece")),
+            ("figure", lambda c=comparison: model_figures.calibration_against_accuracy(c)),
+            ("table", lambda c=comparison: model_tables.paired_table(c, evidence.hits)),
+            ("table", lambda c=comparison: model_tables.promise_table(c, evidence.promises)),
         ]
-        if evidence is not None:
-            plan += [
-                ("table", lambda c=comparison: paired_table(c, evidence.hits)),
-                ("table", lambda c=comparison: promise_table(c, evidence.promises)),
-            ]
         if comparison is compared[0]:
-            plan.insert(1, ("table", lambda: best_table(compared)))
+            plan[1:1] = [
+                ("table", lambda: model_tables.best_table(compared)),
+                ("table", lambda: model_tables.ways_table(compared)),
+            ]
         for kind, make in plan:
             with suppress(MissingCellsError):
                 part.items.append((kind, make()))
