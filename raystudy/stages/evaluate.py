@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from raystudy import seal
-from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Integers, Metric, Scored, Task
+from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Scored, Task
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
@@ -128,7 +128,7 @@ def _open(
     return found
 
 
-def _parts(task: Task) -> dict[str, Integers]:
+def _parts(task: Task) -> dict[str, np.ndarray]:
     """The splits that are parts of the test split, and their rows of it."""
     rows = {f"test-{shift}": task.part(shift) for shift in task.shifts}
     return {split: of for split, of in rows.items() if of is not None}
