@@ -83,7 +83,7 @@ def bootstrap_interval(
     for b in range(num_resamples):
         rows = draws.integers(num_examples, size=num_examples)
         resampled[b] = sum(c * statistics[s](rows) for s, c in enumerate(counts[b]) if c)
-    return value, *_percentile_interval(resampled / len(statistics), value if centred else None)
+    return value, *percentile_interval(resampled / len(statistics), value if centred else None)
 
 
 def seeds_and_examples_interval(
@@ -109,16 +109,14 @@ def seeds_and_examples_interval(
         rows = draws.integers(num_examples, size=num_examples)
         means[b] = table @ np.bincount(rows, minlength=num_examples) / num_examples
     resampled = (counts * means).sum(1) / num_seeds
-    return float(table.mean()), *_percentile_interval(resampled, None)
+    return float(table.mean()), *percentile_interval(resampled)
 
 
-def _seed_counts(draws: np.random.Generator, num_seeds: int, num_resamples: int) -> Integers:
-    return draws.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
-
-
-def _percentile_interval(
-    resampled: NDArray[np.float64], centre: float | None
+def percentile_interval(
+    resampled: NDArray[np.float64], centre: float | None = None
 ) -> tuple[float, float]:
+    """95 %, of the resamples that are not nan; mirrored about ``centre`` if given. (−inf, inf) if
+    there is none."""
     resampled = resampled[~np.isnan(resampled)]
     if not len(resampled):
         return -np.inf, np.inf
@@ -126,3 +124,7 @@ def _percentile_interval(
     if centre is not None:
         low, high = 2 * centre - high, 2 * centre - low
     return float(low), float(high)
+
+
+def _seed_counts(draws: np.random.Generator, num_seeds: int, num_resamples: int) -> Integers:
+    return draws.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)

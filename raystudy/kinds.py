@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from raystudy.shards.root import Root
     from raystudy.spec import Preprocessing
+    from raystudy.tasks.domains import Suite
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -494,6 +495,49 @@ class TaskOnDisk(Task):
     def place(self, name: str) -> Path:
         """Where one of ``files`` lies, for data sets in several folders."""
         return Path(self.path) / name
+
+
+class TaskOfDomains(TaskOnDisk):
+    """A task in a folder for each domain: learnt from all of them but one, which is for testing."""
+
+    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
+
+    @property
+    @abstractmethod
+    def suite(self) -> Suite:
+        """Its domains, and how they are divided."""
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return self.suite.shifts
+
+    @property
+    def size(self) -> Size:
+        return self.suite.size
+
+    def missing(self, root: Path) -> Sequence[str]:
+        return self.suite.missing(root)
+
+    def files(self, root: Path) -> Sequence[str]:
+        return self.suite.files(root)
+
+    def num_train(self) -> Sequence[int]:
+        return self.suite.num_train(self.path)
+
+    def train(self) -> Examples:
+        return self.suite.train(self.path)
+
+    def validation(self) -> Examples:
+        return self.suite.validation(self.path)
+
+    def _test(self, shift: str | None) -> Examples:
+        return self.suite.test(self.path, shift)
+
+    def domain_of(self, id: str) -> str:
+        return self.suite.domain_of(id)
+
+    def part(self, shift: str) -> Integers | None:
+        return self.suite.part(self.path, shift)
 
 
 class Encoder(ABC):

@@ -23,7 +23,7 @@ from raystudy.laws.fit import (
     Doubles,
     FitError,
     check_runs,
-    num_sizes,
+    distinct,
     run_weights,
     solve_weighted,
 )
@@ -91,9 +91,9 @@ def data_multiplier(
     drawn, times = resample_seeds(len(names), num_resamples, seed)
     counts = np.vstack([np.ones((1, len(names))), drawn])  # the first row is every run once
     weights_a, weights_b = run_weights(counts, names, seeds_a), run_weights(counts, names, seeds_b)
-    kept = num_sizes(x_a, weights_a) >= MIN_SIZES
+    kept = distinct(x_a, weights_a) >= MIN_SIZES
     if b_is_fitted:
-        kept &= num_sizes(x_b, weights_b) >= MIN_SIZES
+        kept &= distinct(x_b, weights_b) >= MIN_SIZES
         curves_b = solve_weighted(law, x_b, y_b, weights_b[kept])
         targets = np.asarray(law.predict(np.array([size_b]), curves_b)[:, 0], dtype=np.float64)
     else:

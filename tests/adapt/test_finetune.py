@@ -4,7 +4,6 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,16 @@ from raystudy.adapt.finetune import FineTune
 from raystudy.adapt.recipes import CLIP_FINE_TUNE, CLIP_WISE_FT, SIMCLR_LP_FT
 from raystudy.kinds import Examples
 from raystudy.randomness import generator, number
-from raystudy.spec import Augmentation, Initialisation
+from raystudy.spec import Augmentation
 from raystudy.stages.extract import StoredEncoder
-from raystudy.store import Store
 from raystudy.views import training_view
 
 from .finetuning import (
     PROMPTS,
     SEEN,
     SHRUNK,
-    TINY,
     Flat,
     logits_of,
-    train_examples,
-    validation_examples,
 )
 
 TURNED = Augmentation(rotation_degrees=10)
@@ -49,21 +44,6 @@ EVERYTHING = FineTune(
     schedule="cosine",
     head="probe",
 )
-
-
-@pytest.fixture(scope="module")
-def train() -> Examples:
-    return train_examples()
-
-
-@pytest.fixture(scope="module")
-def validation() -> Examples:
-    return validation_examples()
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> StoredEncoder:
-    return StoredEncoder(Initialisation(architecture=TINY, seed=3), Store(tmp_path / "store"))
 
 
 @pytest.fixture(scope="module")
