@@ -63,6 +63,10 @@ def test_what_was_not_measured_on_both_sides_is_left_out() -> None:
     assert found["seed"].to_list() == [0, 1]
 
 
+def compared(rows: pl.DataFrame) -> list[models.Comparison]:
+    return models.comparisons(rows, ("fine-tune", "linear-probe"), rows["task"])
+
+
 def grid(value, seeds=(0, 1, 2), ways=("linear-probe", "fine-tune")) -> pl.DataFrame:
     """``value(model, way, seed)`` out of distribution, of three models of growing size."""
     return frame(
@@ -126,7 +130,7 @@ def test_like_is_compared_with_like() -> None:
 
 
 def test_figures_and_tables_of_models_hold_their_numbers() -> None:
-    (tuned, probe) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
+    (tuned, probe) = compared(grid(lambda m, w, s: 0.5 + 0.1 * m + 0.02 * w))
     place = tuned.means.select(*MODEL).row(0)
     limits = [("fine-tune", "full", *place, 1, "ood_accuracy", 0.72, 0.70, 0.741)]
     table = model_tables.model_table(tuned, pl.DataFrame(limits, SPREADS, orient="row"))
@@ -149,7 +153,7 @@ def test_figures_and_tables_of_models_hold_their_numbers() -> None:
 
 
 def test_without_a_metric_of_calibration_its_figures_are_missing() -> None:
-    (found, _) = models.comparisons(grid(lambda m, w, s: 0.5 + 0.1 * m).filter(metric="accuracy"))
+    (found, _) = compared(grid(lambda m, w, s: 0.5 + 0.1 * m).filter(metric="accuracy"))
     for draw in (
         lambda: model_figures.against_parameters(found, "ood_ece"),
         lambda: model_figures.calibration_against_accuracy(found),
@@ -162,7 +166,7 @@ def test_without_a_metric_of_calibration_its_figures_are_missing() -> None:
 def test_adaptations_are_chosen_among_those_of_as_many_shots() -> None:
     full = grid(lambda m, w, s: 0.6 + 0.1 * m + 0.02 * w)
     few = grid(lambda m, w, s: 0.3 + 0.1 * m + 0.02 * w).with_columns(shots=pl.lit("10"))
-    found = models.comparisons(pl.concat([full, few]))
+    found = compared(pl.concat([full, few]))
     assert (found[0].shots, len(found)) == ("10", 4)
     choice = model_tables.best_table(found).numbers.row(0, named=True)
     assert choice["reference"] == choice["best_adaptation"] == pytest.approx(0.42)
@@ -175,7 +179,7 @@ def test_a_score_that_lacks_a_task_keeps_its_columns() -> None:
         rows.with_columns(task=pl.lit(task), backbone=pl.col("architecture"))
         for task in ("first", "second")
     ]
-    (found,) = models.comparisons(pl.concat(tasks))
+    (found,) = compared(pl.concat(tasks))
     values = [
         {"backbone": b, "task": task, "score": score, "value": float(sign * "abc".index(b))}
         for score, task, sign in (("a", "second", 1), ("b", "first", -1), ("b", "second", 1))
@@ -216,15 +220,15 @@ def test_lines_of_accuracy_and_agreement_are_those_of_the_models() -> None:
             columns[where].append(np.where(rng.random(num) < right, 0, wrong).tolist())
             hits = float(np.mean(np.array(columns[where][-1]) == 0))
             rows.append(record(role=where, value=hits, architecture="abcd"[m], seed=0))
-    (compared,) = models.comparisons(frame(rows))
-    places = compared.models.select(*MODEL).rows()
+    (line,) = compared(frame(rows))
+    places = line.models.select(*MODEL).rows()
     seen = [
-        (compared.tasks[0], compared.adaptation, compared.shots, *place, *answers)
+        (line.tasks[0], line.adaptation, line.shots, *place, *answers)
         for place, answers in zip(places, zip(*columns.values(), strict=True), strict=True)
     ]
-    table = model_tables.line_table(compared, pl.DataFrame(seen, CLASSES, orient="row"))
+    table = model_tables.line_table(line, pl.DataFrame(seen, CLASSES, orient="row"))
     (row,) = table.numbers.iter_rows(named=True)
-    x, y = compared.models["id_accuracy"].to_numpy(), compared.models["ood_accuracy"].to_numpy()
+    x, y = line.models["id_accuracy"].to_numpy(), line.models["ood_accuracy"].to_numpy()
     assert row["accuracy_slope"] == pytest.approx(accuracy_line(x, y).slope)
     pairs = [(a, b) for i, a in enumerate(shares) for b in shares[:i]]
     same = {
@@ -234,3 +238,12 @@ def test_lines_of_accuracy_and_agreement_are_those_of_the_models() -> None:
     expected = accuracy_line(same["id"], same["ood"])  # of what is to be expected of pairs
     assert row["agreement_slope"] == pytest.approx(expected.slope, abs=0.05)
     assert row["off"] == pytest.approx(float(np.abs(expected.predict(x) - y).mean()), abs=0.01)
+
+
+def test_adaptations_and_tasks_come_in_the_order_of_the_study() -> None:
+    rows = grid(lambda m, w, s: 0.5 + 0.1 * m)
+    both = pl.concat([rows, rows.with_columns(task=pl.lit("a task"))])
+    for ways in (("linear-probe", "fine-tune"), ("fine-tune", "linear-probe")):
+        found = models.comparisons(both, ways, ("held-out", "a task"))
+        assert [one.adaptation for one in found] == list(ways)
+        assert found[0].tasks == ["held-out", "a task"]

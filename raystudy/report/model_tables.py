@@ -170,7 +170,8 @@ def line_table(found: Comparison, classes: pl.DataFrame) -> Table:
         x, y = (own[column].to_numpy() for column in ("id_accuracy", "ood_accuracy"))
         try:
             accuracy = accuracy_line(x, y)
-            agreement = agreement_line(*(np.array(own[role].to_list()) for role in ("id", "ood")))
+            inside, outside = (np.array(own[role].to_list()) for role in ("id", "ood"))
+            agreement = agreement_line(inside, outside)
         except ValueError:  # too few models, or all alike
             continue
         off = float(np.abs(agreement.predict(x) - y).mean())
@@ -198,11 +199,14 @@ def line_table(found: Comparison, classes: pl.DataFrame) -> Table:
 
 def promise_table(found: Comparison, promises: pl.DataFrame) -> Table:
     """Whether scores that need no adaptation rank the models as adaptation does."""
-    outcome = found.seeds.select("task", "backbone", "ood_accuracy")
+    outcome = found.seeds.select("task", *MODEL, "backbone", "ood_accuracy")
     numbers = []
     for name in promises["score"].unique(maintain_order=True):
         for task in found.tasks:
             pairs = promises.filter(score=name, task=task).join(outcome, on=["task", "backbone"])
+            pairs = pairs.group_by(MODEL, maintain_order=True).agg(
+                pl.col("value", "ood_accuracy").mean()
+            )
             with suppress(ValueError):  # too few models, or all alike
                 tau, low, high = rank_correlation(
                     pairs["value"], pairs["ood_accuracy"], kind="plain"
@@ -221,8 +225,8 @@ def promise_table(found: Comparison, promises: pl.DataFrame) -> Table:
     return Table(
         "promises",
         "Which model to try: scores before adaptation",
-        "Kendall's τ over models and seeds between a score of a model's features on the training "
-        f"examples and its accuracy out of distribution under {spaced(found.adaptation)}, with "
+        "Kendall's τ over models (means over seeds) between a score of a model's features on the "
+        f"training examples and its accuracy out of distribution under {spaced(found.adaptation)}, with "
         "95 % intervals from resampling models: 1 is the same order, 0 no relation.",
         ("score", *tasks, "mean"),
         rows,

@@ -3,13 +3,14 @@ show, for any study that compares backbones on tasks with shifts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from raystudy.outcomes import MODEL, outcomes
+from raystudy.report.view import in_order
 from raystudy.report.words import listing, percent, plural, shots_phrase, spaced
 
 FEWEST_MODELS = 3
@@ -76,10 +77,14 @@ class Comparison:
         return "family" if self.seeds["family"].n_unique() > 1 else "source"
 
 
-def comparisons(annotated: pl.DataFrame) -> list[Comparison]:
-    """One for each adaptation and number of shots under which enough models were tried."""
+def comparisons(
+    annotated: pl.DataFrame, adaptations: Iterable[str], tasks: Iterable[str]
+) -> list[Comparison]:
+    """One for each adaptation and number of shots under which enough models were tried, in the
+    order of ``adaptations`` and ``tasks``."""
     there = set(annotated["metric"])
     table = outcomes(annotated, tuple(metric for metric in METRICS if metric in there))
+    table = in_order(table, adaptation=dict.fromkeys(adaptations), task=dict.fromkeys(tasks))
     found = []
     for (adaptation, shots), seeds in table.group_by("adaptation", "shots", maintain_order=True):
         if seeds.select(MODEL).n_unique() >= FEWEST_MODELS:

@@ -77,7 +77,7 @@ def write_report(
     found = views(study, records)
     law = study.law or OffsetPower()
     folder.mkdir(parents=True, exist_ok=True)
-    compared, across = _models(records, evidence), _across(study, records)
+    compared, across = _models(study, records, evidence), _across(study, records)
     parts = [*compared, *across]
     parts += [
         _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
@@ -128,11 +128,15 @@ def _across(study: Study, records: pl.DataFrame) -> list[Part]:
     ]
 
 
-def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
+def _models(study: Study, records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
     """Backbones of several architectures, in and out of distribution."""
     if evidence is None:
         return []
-    compared = models.comparisons(records)
+    compared = models.comparisons(
+        records,
+        (a.name for grid in study.grids for a in grid.adaptations),
+        (task.name for grid in study.grids for task in grid.tasks),
+    )
     parts = []
     for comparison in compared:
         part = Part(
