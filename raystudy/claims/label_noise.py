@@ -47,7 +47,7 @@ class NoiseHurtsAtEverySize(Claim):
             },
             {"noise": ["clean", self.noise], "size": None, "seed": None},
         )
-        intervals = [mean_interval(lost) for lost in accuracy[0] - accuracy[1]]
+        intervals = [mean_interval(lost, self.coverage) for lost in accuracy[0] - accuracy[1]]
         against = [i for i in intervals if i[2] < 0]
         effect, low, high = min(against or intervals)
         supported = all(i[1] > 0 for i in intervals)

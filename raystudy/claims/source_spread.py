@@ -56,8 +56,8 @@ class SourceSpreadShrinks(Claim):
         if len(sources) < 2:
             raise ValueError(f"a spread needs two sources or more; the records have {sources}")
 
-        effect, *held_out = mean_interval(_held_out(accuracy))
-        _, *jackknife = mean_interval(_jackknife(accuracy))
+        effect, *held_out = mean_interval(_held_out(accuracy), self.coverage)
+        _, *jackknife = mean_interval(_jackknife(accuracy), self.coverage)
         low, high = min(held_out[0], jackknife[0]), max(held_out[1], jackknife[1])
         before, after = _spreads(accuracy)
         return Verdict(
