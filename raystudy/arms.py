@@ -100,11 +100,11 @@ def arms(study: Study, records: pl.DataFrame) -> list[Arm]:
 
 
 def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Arms whose data is compared: sources with each other, and noises of one source."""
+    """Arms whose data is compared: clean sources with each other, and with noises of their own."""
     return [
         (a, b)
         for a, b in combinations(found, 2)
-        if (a.noise == b.noise == CLEAN) or (a.source == b.source)
+        if a.noise == CLEAN and (b.noise == CLEAN or b.source == a.source)
     ]
 
 

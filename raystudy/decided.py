@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from raystudy.annotate import annotated
-from raystudy.arms import BACKBONE, arms, pairs, place_of
-from raystudy.kinds import Claim, Law, Verdict
+from raystudy.arms import BACKBONE, Arm, arms, pairs, place_of
+from raystudy.kinds import Claim, Integers, Law, Verdict
 from raystudy.laws.ahead import lead
+from raystudy.laws.arrays import Doubles
 from raystudy.laws.power import OffsetPower
 from raystudy.laws.status import FitError
 from raystudy.spec import Cell, Study
@@ -90,18 +92,21 @@ def _of_claim(
     except ValueError as missing:
         return Decision(claim.statement, "", f"not judged yet: {missing}", None)
     seeds, planned = whole_seeds(places, cells, done)
-    coverage = look_coverage(len(seeds), planned)
-    if len(seeds) < 2:
-        return Decision(claim.statement, "", _few(len(seeds), planned), places)
-    own = records.filter(pl.col("seed").is_in(seeds))
-    plain, sure = (
-        claim.model_copy(update={"coverage": level}).judge(own) for level in (0.5, coverage)
-    )
-    if (plain.low, plain.high) == (sure.low, sure.high):
-        return Decision(claim.statement, "", "its interval takes no other coverage", places)
-    verdict = "" if sure.status == "undecided" else sure.status
-    ends = f"{sure.low:+.2g} to {sure.high:+.2g} {sure.unit}"
-    return Decision(claim.statement, verdict, _look(ends, coverage, len(seeds), planned), places)
+    verdict, reason = "", _few(len(seeds), planned)
+    for number in _looks(seeds):
+        coverage = look_coverage(number, planned)
+        own = records.filter(pl.col("seed").is_in(seeds[:number]))
+        plain, sure = (
+            claim.model_copy(update={"coverage": level}).judge(own) for level in (0.5, coverage)
+        )
+        if (plain.low, plain.high) == (sure.low, sure.high) and np.isfinite(sure.low):
+            return Decision(claim.statement, "", "its interval takes no other coverage", places)
+        verdict = "" if sure.status == "undecided" else sure.status
+        ends = f"{sure.low:+.2g} to {sure.high:+.2g} {sure.unit}"
+        reason = _look(ends, coverage, number, planned)
+        if verdict:
+            break
+    return Decision(claim.statement, verdict, reason, places)
 
 
 def _of_pairs(study: Study, records: pl.DataFrame, done: Collection[str]) -> Iterator[Decision]:
@@ -114,24 +119,21 @@ def _of_pairs(study: Study, records: pl.DataFrame, done: Collection[str]) -> Ite
         places = frozenset(map(place_of, cells))
         seeds, planned = whole_seeds(places, cells, done)
         statement = f"data of {a.name} against {b.name}:"
-        if len(seeds) < 2:
-            yield Decision(statement, "", _few(len(seeds), planned), places)
-            continue
-        coverage = look_coverage(len(seeds), planned, ALPHA / len(compared))
-        rows = []
-        for arm in (a, b):
-            sizes, errors, of_seed = arm.runs
-            own = pl.Series(of_seed).is_in(seeds).to_numpy()
-            rows.append((sizes[own], errors[own], of_seed[own]))
-        try:
-            found = lead(law, rows[0], rows[1], coverage)
-        except FitError as refusal:
-            yield Decision(statement, "", str(refusal), places)
-            continue
-        better = a.name if found.low > 0 else b.name if found.high < 0 else ""
-        ends = f"{100 * found.low:+.2g} to {100 * found.high:+.2g} points at {found.size:,.0f}"
-        reason = _look(ends, coverage, len(seeds), planned)
-        yield Decision(statement, f"{better} is worth more" if better else "", reason, places)
+        verdict, reason = "", _few(len(seeds), planned)
+        for number in _looks(seeds):
+            coverage = look_coverage(number, planned, ALPHA / len(compared))
+            try:
+                found = lead(law, _of(a, seeds[:number]), _of(b, seeds[:number]), coverage)
+            except FitError as refusal:
+                reason = str(refusal)
+                break
+            better = a.name if found.low > 0 else b.name if found.high < 0 else ""
+            verdict = f"{better} is worth more" if better else ""
+            ends = f"{100 * found.low:+.2g} to {100 * found.high:+.2g} points at {found.size:,.0f}"
+            reason = _look(ends, coverage, number, planned)
+            if verdict:
+                break
+        yield Decision(statement, verdict, reason, places)
 
 
 def depends(
@@ -166,6 +168,18 @@ def whole_seeds(
             wanted.setdefault(cell.seed, []).append(cell)
     whole = [s for s, own in sorted(wanted.items()) if all(c.key in done for c in own)]
     return whole, len(wanted)
+
+
+def _looks(seeds: Sequence[int]) -> range:
+    """After the second seed, the third, …: the first look that decides is the one that counts, so
+    that what is decided stays so."""
+    return range(2, len(seeds) + 1)
+
+
+def _of(arm: Arm, seeds: Sequence[int]) -> tuple[Doubles, Doubles, Integers]:
+    sizes, errors, seed = arm.runs
+    own = np.isin(seed, seeds)
+    return sizes[own], errors[own], seed[own]
 
 
 def _at(place: Place) -> pl.Expr:

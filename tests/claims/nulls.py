@@ -85,9 +85,7 @@ def just_behind(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
     values = 60 + 1.5 * rng.normal(size=(2, len(TASKS), num_seeds))
     values[0] -= behind[:, None]
     ways = ["head2toe", "fine-tune"]
-    return _records(
-        values, adaptation=ways, task=list(TASKS), shots="full", seed=range(num_seeds)
-    )
+    return _records(values, adaptation=ways, task=list(TASKS), shots="full", seed=range(num_seeds))
 
 
 def unrelated_gains(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
