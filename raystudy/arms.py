@@ -60,29 +60,27 @@ class Arm:
         return np.array(sizes, dtype=np.float64), np.array(errors), np.array(seeds, dtype=np.int64)
 
 
-def arms(study: Study, records: pl.DataFrame) -> list[Arm]:
+def arms(study: Study, cells: Sequence[Cell], records: pl.DataFrame) -> list[Arm]:
     """Those of the headline setting, sources first, in the order of the study; none where nothing
-    is pre-trained. ``records`` as ``Ledger.read`` returns them."""
+    is pre-trained. ``cells`` are the study's, ``records`` what ``Ledger.read`` returns of them."""
     grids = [grid for grid in study.grids if grid.methods]
-    cells = [
-        c for c in study.cells() if isinstance(c.backbone, Pretraining) and c.shots is not None
-    ]
-    if not cells:
+    trained = [c for c in cells if isinstance(c.backbone, Pretraining) and c.shots is not None]
+    if not trained:
         return []
-    first = cells[0]
-    cells = [
+    first = trained[0]
+    trained = [
         cell
-        for cell in cells
+        for cell in trained
         if isinstance(cell.backbone, Pretraining)
         and cell.task == grids[0].tasks[0]
         and cell.backbone.method == grids[0].methods[0]
         and cell.backbone.architecture == grids[0].architectures[0]
         and cell.axes()["adaptation"] == first.axes()["adaptation"]
     ]
-    counts = {cell.shots for cell in cells} - {FULL}
+    counts = {cell.shots for cell in trained} - {FULL}
     few = min(counts, key=lambda n: abs(int(n or 0) - HEADLINE_SHOTS), default=FULL)
     by_arm: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
+    for cell in trained:
         if cell.shots == few:
             axes = cell.axes()
             by_arm.setdefault((axes["source"], axes["noise"]), []).append(cell)

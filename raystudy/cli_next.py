@@ -51,7 +51,7 @@ def print_next(todo: Plan, store: Store, wanted: str, number: int, device: str |
 
 def print_decided(todo: Plan, store: Store) -> None:
     """What no more seeds can change, and which missing cells ``run --skip-decided`` leaves out."""
-    decisions = decide(todo.study, Ledger(store).read(cell.key for cell in todo.cells))
+    decisions = decide(todo.study, todo.cells, Ledger(store).read(c.key for c in todo.cells))
     if not decisions:
         out.print("nothing is decided: no claim and no pair of arms has a finished cell")
     for one in decisions:

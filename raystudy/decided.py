@@ -40,18 +40,18 @@ class Decision:
     places: frozenset[Place] | None
 
 
-def decide(study: Study, records: pl.DataFrame) -> list[Decision]:
+def decide(study: Study, cells: Sequence[Cell], records: pl.DataFrame) -> list[Decision]:
     """Each claim of ``study`` in turn, then each pair of arms that its report compares.
 
-    ``records`` as ``Ledger.read`` returns them.
+    ``cells`` are those of the study, and ``records`` what ``Ledger.read`` returns of them.
     """
     if records.is_empty():
         return []
     if study.claims and records["architecture"].n_unique() > 1:
         records = annotated(study, records)
-    cells, done = study.cells(), set(records["cell"])
+    done = set(records["cell"])
     found = [_of_claim(claim, cells, done, records) for claim in study.claims]
-    return [*found, *_of_pairs(study, records, done)]
+    return [*found, *_of_pairs(study, cells, done, records)]
 
 
 def skippable(missing: Sequence[Cell], decisions: Sequence[Decision]) -> dict[str, str]:
@@ -109,14 +109,15 @@ def _of_claim(
     return Decision(claim.statement, verdict, reason, places)
 
 
-def _of_pairs(study: Study, records: pl.DataFrame, done: Collection[str]) -> Iterator[Decision]:
+def _of_pairs(
+    study: Study, cells: Sequence[Cell], done: Collection[str], records: pl.DataFrame
+) -> Iterator[Decision]:
     """Which arm's data is worth more. All pairs share the error that one is allowed, because it is
     the data that says which of them are looked at."""
     law: Law = study.law or OffsetPower()
-    compared = pairs(arms(study, records))
+    compared = pairs(arms(study, cells, records))
     for a, b in compared:
-        cells = [*a.cells, *b.cells]
-        places = frozenset(map(place_of, cells))
+        places = frozenset(map(place_of, (*a.cells, *b.cells)))
         seeds, planned = whole_seeds(places, cells, done)
         statement = f"data of {a.name} against {b.name}:"
         verdict, reason = "", _few(len(seeds), planned)
@@ -197,7 +198,7 @@ def _differs(claim: Claim, records: pl.DataFrame, whole: Verdict) -> bool:
 
 
 def _look(ends: str, coverage: float, num_seeds: int, planned: int) -> str:
-    return f"{ends} at {100 * coverage:.3g} %, after {num_seeds} of {planned} seeds"
+    return f"{ends} at {100 * coverage:.4g} %, after {num_seeds} of {planned} seeds"
 
 
 def _few(num_seeds: int, planned: int) -> str:

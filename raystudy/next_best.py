@@ -78,7 +78,7 @@ def advise(todo: Plan, store: Store, wanted: str, number: int, device: str | Non
     if kind == "claim":
         return _for_claim(todo, store, records, _claim(todo, names), number, device)
     law: Law = todo.study.law or OffsetPower()
-    asked = parse(kind, names, arms(todo.study, records), law)
+    asked = parse(kind, names, arms(todo.study, todo.cells, records), law)
     return _for_curves(todo, store, law, asked, number, device)
 
 

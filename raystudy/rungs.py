@@ -44,4 +44,4 @@ def _left_out(todo: Plan, store: Store) -> dict[str, str]:
     records = Ledger(store).read(cell.key for cell in todo.cells)
     done = set(records["cell"])
     missing = [cell for cell in todo.cells if cell.key not in done]
-    return skippable(missing, decide(todo.study, records))
+    return skippable(missing, decide(todo.study, todo.cells, records))

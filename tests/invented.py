@@ -13,16 +13,16 @@ from raystudy.spec import Cell, Pretraining
 from raystudy.store import Store
 
 Errors = Callable[[Cell], float]
-WORTH = {"latin": 4.0, "greek": 1.0, "symbols": 0.5}
+WORTH = {"latin": 2.0, "greek": 1.0, "symbols": 0.6}
 
 
 def curve(cell: Cell) -> float:
-    """The error without noise: 0.1 + 4·(worth·x)^−0.35, corrupted labels worth a third."""
+    """The error without noise: 0.1 + 2·(worth·x)^−0.35, corrupted labels worth 0.6."""
     if not isinstance(cell.backbone, Pretraining):
         return 0.8
     axes = cell.axes()
-    worth = WORTH.get(axes["source"], 1.0) * (1 if axes["noise"] == "clean" else 1 / 3)
-    return float(0.1 + 4 * (worth * size_of(cell)) ** -0.35)
+    worth = WORTH.get(axes["source"], 1.0) * (1 if axes["noise"] == "clean" else 0.6)
+    return float(0.1 + 2 * (worth * size_of(cell)) ** -0.35)
 
 
 def noisy(scale: float = 0.005, of_seed: float = 0.005, draw: int = 0) -> Errors:
