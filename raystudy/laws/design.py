@@ -43,8 +43,11 @@ class Runs:
     seed: Integers
 
     def and_(self, other: Runs) -> Runs:
-        pairs = ((self.arm, other.arm), (self.x, other.x), (self.seed, other.seed))
-        return Runs(*(np.concatenate(pair) for pair in pairs))
+        return Runs(
+            np.concatenate([self.arm, other.arm]),
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.seed, other.seed]),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,7 @@ PLACE = {
 FEW, MANY, SHARED = 3.0, 0.5, 1.0
 """Points of accuracy: noise at few shots, at all of them, and what a seed does to every arm."""
 TASKS = tuple("abcdefghi")
-about = {"task": "digits", "adaptation": "linear-probe", "method": "clip"}
+about: dict[str, Any] = {"task": "digits", "adaptation": "linear-probe", "method": "clip"}
 
 
 @dataclass(frozen=True)

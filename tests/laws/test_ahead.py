@@ -50,8 +50,8 @@ def test_equal_arms_are_seldom_told_apart_by_all_looks_together():
         shift = rng.normal(0, 0.01, planned)
         a, b = arm(rng, 1, shift), arm(rng, 1, shift)
         for number in range(2, planned + 1):
-            own = [tuple(column[one[2] < number] for column in one) for one in (a, b)]
-            found = lead(law, *own, coverage=look_coverage(number, planned))
+            own = [(x[s < number], y[s < number], s[s < number]) for x, y, s in (a, b)]
+            found = lead(law, own[0], own[1], look_coverage(number, planned))
             if found.low > 0 or found.high < 0:
                 wrong += 1
                 break
