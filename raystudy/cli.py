@@ -55,6 +55,18 @@ def plan(
     device: Annotated[
         str | None, typer.Option(help="What to estimate for: v100, a100, h100 or cpu-core.")
     ] = None,
+    next: Annotated[
+        int, typer.Option("--next", min=0, help="List this many pre-trainings to run first.")
+    ] = 0,
+    wanted: Annotated[
+        str,
+        typer.Option(
+            "--for", help="What --next is for: multiplier, alpha:latin, error@100000, claim:1 …"
+        ),
+    ] = "multiplier",
+    decided: Annotated[
+        bool, typer.Option("--decided", help="Which missing cells can change no verdict, and why.")
+    ] = False,
 ) -> None:
     """Show what a study would run, what is done already, and what the rest may cost. Data sets that
     are not here yet are named."""
@@ -67,6 +79,14 @@ def plan(
     todo = make_plan(study, there)
     print_plan(todo, absent)
     print_estimate(todo, there, device)
+    if next or decided or todo.skipped_cells:
+        from raystudy.cli_next import print_decided, print_next, print_skipped
+
+        print_skipped(todo)
+        if decided:
+            print_decided(todo, there)
+        if next:
+            print_next(todo, there, wanted, next, device)
 
 
 @app.command(context_settings=WITH_OPTIONS)
@@ -103,6 +123,12 @@ def run(
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells again that failed before.")
+    ] = False,
+    skip_decided: Annotated[
+        bool,
+        typer.Option(
+            "--skip-decided", help="Seed by seed, without what can no longer change a verdict."
+        ),
     ] = False,
 ) -> None:
     """Run what is missing of a study, fit its laws, draw its report."""
@@ -151,7 +177,12 @@ def run(
             table,
             _tracking_uri(there, tracking_uri),
             retry_failed=retry_failed,
+            skip_decided=skip_decided,
         )
+    if skip_decided:
+        from raystudy.cli_next import print_skipped
+
+        print_skipped(make_plan(study, there))
     out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)

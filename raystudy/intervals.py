@@ -13,8 +13,8 @@ from raystudy.randomness import generator
 COVERAGE = 0.95
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
-    """The mean and its 95 % interval from Student's t: (mean, low, high).
+def mean_interval(values: ArrayLike, coverage: float = COVERAGE) -> tuple[float, float, float]:
+    """The mean and its interval, of 95 %, from Student's t: (mean, low, high).
 
     ``values`` (S,) holds one number a seed; pass differences to compare two arms in pairs. One
     seed says nothing of its spread, so its interval is (−inf, inf).
@@ -29,7 +29,7 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
         return mean, -np.inf, np.inf
     from scipy.special import stdtrit  # here, so that importing raystudy stays fast
 
-    t = stdtrit(len(values) - 1, (1 + COVERAGE) / 2)
+    t = stdtrit(len(values) - 1, (1 + coverage) / 2)
     half = float(t * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raystudy import seal
 from raystudy.key import canonical, digest, key
@@ -758,7 +758,8 @@ class Law(Spec, ABC):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a ledger says of a claim. ``effect`` lies in [``low``, ``high``] with 95 %."""
+    """What a ledger says of a claim. ``effect`` lies in [``low``, ``high``], with 95 % unless the
+    claim says another ``coverage``."""
 
     status: Literal["supported", "contradicted", "undecided"]
     effect: float
@@ -772,6 +773,9 @@ class Claim(Spec, ABC):
     """A statement of a paper as a test on a ledger."""
 
     kind: ClassVar[str] = "Claim"
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the interval that decides: more for one of several looks at a growing ledger
+    (``raystudy.decided``), or for one of many claims."""
 
     @property
     @abstractmethod

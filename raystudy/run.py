@@ -24,6 +24,8 @@ from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
+from raystudy.rungs import rungs
+from raystudy.skipped import skipped
 from raystudy.spec import Pretraining, Study, Trunk
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.answers import answers
@@ -77,9 +79,11 @@ def run(
     tracking_uri: str,
     *,
     retry_failed: bool = False,
+    skip_decided: bool = False,
 ) -> Outcome:
     """Compute what is missing of ``study``, then fit and report. Cells that failed are left alone,
-    unless ``retry_failed``.
+    unless ``retry_failed``; with ``skip_decided`` seeds run one after the other, and what can no
+    longer change a verdict is left out (``raystudy.rungs``).
 
     ``open_site`` is called only if something is missing. Raises ValueError or FileNotFoundError for
     what can never run, BusyError if another driver is at it.
@@ -92,8 +96,10 @@ def run(
         tracker.reconcile()
         try:
             if todo.missing_cells:
+                parts = rungs(todo, store, retry_failed=retry_failed) if skip_decided else [todo]
                 with open_site() as site:
-                    _compute(todo, site, store, tracker, watcher, outcome)
+                    for part in parts:
+                        _compute(part, site, store, tracker, watcher, outcome)
         except BaseException as error:
             tracker.end_all("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
@@ -130,9 +136,9 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
         return None
     folder = report_folder(study, store)
     # What the page says is a function of the records, the study and the code that draws it.
-    content = digest(
-        [study.key, raystudy.__version__, records.select("cell", "split", "metric", "value").rows()]
-    )
+    left_out = skipped(store, study.name, (cell.key for cell in study.cells()))
+    rows = records.select("cell", "split", "metric", "value").rows()
+    content = digest([study.key, raystudy.__version__, rows, *sorted(left_out.items())])
     stamp, page = folder / "content.json", folder / "report.html"
     drawn = json.loads(stamp.read_text()) if stamp.exists() and page.exists() else None
     if drawn == content and not force:
@@ -166,8 +172,11 @@ def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | 
     finished = store.done_keys("pretrainings")
     trained = [s for s in trained if s.key in finished]
     spent = [store.provenance("pretrainings", s.key)["spent_s"] for s in trained]
+    done = set(records["cell"])
+    left_out = skipped(store, study.name, (c.key for c in study.cells() if c.key not in done))
     return {
-        "cells": records["cell"].n_unique(),
+        "cells": len(done),
+        **_skipped_by_reason(left_out),
         "pre-trainings": len(spent),
         **_damage_by_source(trained, store),
         "samples seen": sum(s.samples_seen for s in trained),
@@ -176,6 +185,13 @@ def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | 
         "raystudy": raystudy.__version__,
         "python": platform.python_version(),
     }
+
+
+def _skipped_by_reason(left_out: Mapping[str, str]) -> dict[str, str]:
+    """Cells that were left out because what they are for is decided; nothing where none was."""
+    counts = Counter(left_out.values())
+    said = "; ".join(f"{number:,}: {reason}" for reason, number in counts.items())
+    return {"cells skipped, for it is decided": said} if said else {}
 
 
 def _damage_by_source(trained: Sequence[Pretraining], store: Store) -> dict[str, str]:

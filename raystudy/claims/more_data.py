@@ -49,7 +49,7 @@ class MoreDataHelpsFewShotMost(Claim):
         if len(sizes) < 2:
             raise ValueError(f"a gain needs two sizes or more; the records have {sizes}")
         gain_low, gain_high = accuracy[:, -1] - accuracy[:, 0]
-        effect, low, high = mean_interval(gain_low - gain_high)
+        effect, low, high = mean_interval(gain_low - gain_high, self.coverage)
         return Verdict(
             "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
             effect,

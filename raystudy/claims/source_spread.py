@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import numpy as np
 import polars as pl
 
@@ -19,12 +22,15 @@ class SourceSpreadShrinks(Claim):
     zero nearly always. Two estimates bracket it, one number a seed each:
 
     - *held out*: the best and the worst source are chosen on the other seeds and compared on
-      this one. Choosing by luck is not rewarded; a wrong choice understates a spread.
+      this one. Choosing by luck is not rewarded; a wrong choice understates a spread. Seeds that
+      choose for each other are not independent, so that the standard error is no less than the
+      jackknife's of their mean, each seed left out of choice and comparison alike.
     - *jackknife* (Tukey 1958): pseudo-values of max − min, which take off part of its bias.
 
     The interval spans the 95 % t-intervals of both; the effect is the held-out mean.
     """
 
+    VERSION: ClassVar[int] = 2
     task: str
     adaptation: str
     method: str
@@ -56,9 +62,12 @@ class SourceSpreadShrinks(Claim):
         if len(sources) < 2:
             raise ValueError(f"a spread needs two sources or more; the records have {sources}")
 
-        effect, *held_out = mean_interval(_held_out(accuracy))
-        _, *jackknife = mean_interval(_jackknife(accuracy))
-        low, high = min(held_out[0], jackknife[0]), max(held_out[1], jackknife[1])
+        effect, *held_out = mean_interval(_held_out(accuracy), self.coverage)
+        about, *ends = mean_interval(_jackknife(accuracy, _mean_held_out), self.coverage)
+        together = [effect + end - about for end in ends]
+        _, *jackknife = mean_interval(_jackknife(accuracy, _shrinkage), self.coverage)
+        low = min(held_out[0], together[0], jackknife[0])
+        high = max(held_out[1], together[1], jackknife[1])
         before, after = _spreads(accuracy)
         return Verdict(
             "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
@@ -89,11 +98,21 @@ def _held_out(accuracy: Floats) -> Floats:
     return low - high
 
 
-def _jackknife(accuracy: Floats) -> Floats:
-    """Pseudo-values of spread(low) − spread(high), (seeds,)."""
+def _mean_held_out(accuracy: Floats) -> float:
+    return float(_held_out(accuracy).mean())
+
+
+def _shrinkage(accuracy: Floats) -> float:
+    """spread(low) − spread(high)."""
+    low, high = _spreads(accuracy)
+    return float(low - high)
+
+
+def _jackknife(accuracy: Floats, statistic: Callable[[Floats], float]) -> Floats:
+    """Pseudo-values of a statistic, (seeds,)."""
     num_seeds = accuracy.shape[-1]
-    whole = -np.diff(_spreads(accuracy))
+    whole = statistic(accuracy)
     if num_seeds == 1:
-        return whole
-    without = [_spreads(np.delete(accuracy, seed, axis=-1)) for seed in range(num_seeds)]
-    return num_seeds * whole - (num_seeds - 1) * np.array([low - high for low, high in without])
+        return np.array([whole])
+    without = [statistic(np.delete(accuracy, seed, axis=-1)) for seed in range(num_seeds)]
+    return num_seeds * whole - (num_seeds - 1) * np.array(without)

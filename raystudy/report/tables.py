@@ -146,7 +146,7 @@ def multiplier_table(found: Sequence[Worth]) -> Table:
         "Data multipliers",
         "How many examples of the worse arm one example of the better arm replaces, read where "
         "the fitted law of the better arm meets the error of the worse arm at its largest size. "
-        + coverage(found[0].better),
+        "Intervals resample seeds, stretched for how few these are.",
         ("data of", "worth, in data of", "factor", "status"),
         rows,
         numbers,
