@@ -58,18 +58,21 @@ def write_fit_page(
 
 
 def parameter_table(arms: Sequence[LawArm]) -> Table:
-    """One row an arm and parameter, and why its fit might be less than it looks."""
-    rows, numbers = [], []
+    """One row an arm, and why its fit might be less than it looks."""
+    numbers, cells = [], {}
     for arm in arms:
         fixed = arm.fit.settings.fixed if arm.fit.settings else set()
         for name in arm.fit.law.parameters:
             value, low, high = arm.fit.parameter(name)
             known = bool(np.isfinite([low, high]).all()) and name not in fixed
-            interval = f"{low:.4g} to {high:.4g}" if known else "—"
-            told = "fixed" if name in fixed else interval
-            rows.append((arm.name, name, f"{value:.5g}", told, arm.fit.status.value))
+            told = f" ({low:.3g} to {high:.3g})" if known else " (fixed)" * (name in fixed)
+            cells[arm.name, name] = f"{value:.4g}{told}"
             ends = (low, high) if known else (None, None)
             numbers.append((arm.name, name, value, *ends, arm.fit.status.value))
+    names = arms[0].fit.law.parameters
+    rows = [
+        (arm.name, *(cells[arm.name, name] for name in names), arm.fit.status.value) for arm in arms
+    ]
     columns = ("arm", "parameter", "value", "low", "high", "status")
     types = [pl.String] * 2 + [pl.Float64] * 3 + [pl.String]
     reasons: dict[str, list[str]] = {}
@@ -88,7 +91,7 @@ def parameter_table(arms: Sequence[LawArm]) -> Table:
         "Parameters",
         f"y = {arms[0].fit.law.name}, with {settings.coverage:.0%} intervals from resampled "
         f"{runs.units}." + "".join(doubts),
-        ("arm", "parameter", "value", "interval", "status"),
+        ("arm", *names, "status"),
         rows,
         pl.DataFrame(numbers, schema=dict(zip(columns, types, strict=True)), orient="row"),
     )

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 MOST = 9
 NUM_POINTS = 80
 BEYOND = (0, (4, 2))
+LOOKS = (("fitted", "o", INK, INK), ("held out", "s", PALETTE[1], "white"))
+"""Marker, edge and fill: told apart in grey too."""
+MOST_LARGE = 40
+"""Marks in a panel that leave room for large ones."""
 REACH = 1.25
 """How far beyond the largest size a curve is drawn, as a factor."""
 
@@ -116,15 +120,17 @@ def _curve(axes: Axes, rows: pl.DataFrame, words: Words) -> None:
         x[from_here], y[from_here], linestyle=BEYOND, color=colour, label="beyond what it saw"
     )
     axes.axvline(cutoff, color="#9ca3af", linewidth=0.8, linestyle=":")
-    for kind, fill in (("fitted", INK), ("held out", "white")):
+    for kind, marker, ink, fill in LOOKS:
         runs = rows.filter(kind=kind)
+        crowded = len(runs) > MOST_LARGE
         axes.plot(
             runs[:, 2],
             words.factor * runs["observed"].to_numpy(),
-            "o",
-            color=INK,
+            marker,
+            color=ink,
             markerfacecolor=fill,
-            markersize=4.5,
+            markersize=2.5 if crowded else 4.5,
+            markeredgewidth=0.5 if crowded else 1.0,
             label=kind,
         )
 
@@ -133,7 +139,7 @@ def _agreement(axes: Axes, rows: pl.DataFrame, words: Words) -> None:
     every = rows.select("predicted", "observed").to_numpy() * words.factor
     ends = [every.min(), every.max()]
     axes.plot(ends, ends, "-", color=PALETTE[0], linewidth=1.2, label="as predicted")
-    for kind, marker, fill in (("fitted", ".", INK), ("held out", "o", "white")):
+    for kind, marker, ink, fill in LOOKS:
         runs = rows.filter(kind=kind)
         at = words.factor * runs["predicted"].to_numpy()
         if kind == "held out" and runs["run_low"].null_count() == 0:
@@ -143,7 +149,8 @@ def _agreement(axes: Axes, rows: pl.DataFrame, words: Words) -> None:
                 at, low, high, color=PALETTE[0], alpha=0.3, linewidth=2, label="band of a run"
             )
         observed = words.factor * runs["observed"].to_numpy()
-        axes.plot(at, observed, marker, color=INK, markerfacecolor=fill, markersize=4.5, label=kind)
+        size = 2.5 if kind == "fitted" else 4.5
+        axes.plot(at, observed, marker, color=ink, markerfacecolor=fill, ms=size, label=kind)
     axes.set_xlabel(f"predicted {words.output_label}")
 
 

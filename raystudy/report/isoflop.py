@@ -140,6 +140,7 @@ def _minimum(
             va="top",
             fontsize=8,
             color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5},
         )
 
 

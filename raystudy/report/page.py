@@ -164,10 +164,12 @@ def _law_arms(law: Law, sources: Sequence[Arm], noises: Sequence[Arm]) -> list[L
     """The arms that have a law, each once: clean labels are an arm of both."""
     known = [arm.runs for arm in sources]
     fresh = [arm for arm in noises if not any(arm.runs.equals(runs) for runs in known)]
+    taken = {arm.name for arm in sources}
+    names = [arm.name if arm.name not in taken else f"labels {arm.name}" for arm in fresh]
     found = []
-    for arm in (*sources, *fresh):
+    for name, arm in zip([*(arm.name for arm in sources), *names], [*sources, *fresh], strict=True):
         if arm.fit is not None:
             size, error, seed = arm.triple
             with suppress(FitError):
-                found.append(law_arm(arm.name, fit(None, law, x=size, y=error, seed=seed)))
+                found.append(law_arm(name, fit(None, law, x=size, y=error, seed=seed)))
     return found

@@ -36,14 +36,12 @@ class Part:
     """What could not be drawn, and what it would take."""
 
     def add(self, plan: Sequence[Planned]) -> None:
-        """Make each item, or say what it lacks; what lacks the same is said together."""
-        lacking: dict[str, list[str]] = {}
+        """Make each item, or say what it lacks."""
         for kind, title, make in plan:
             try:
                 self.items.append((kind, make()))
             except MissingCellsError as missing:
-                lacking.setdefault(str(missing), []).append(title)
-        self.missing += [(", ".join(titles), needs) for needs, titles in lacking.items()]
+                self.missing.append((title, str(missing)))
 
 
 def publish(

@@ -81,22 +81,29 @@ def _short(check: ResidualCheck | None) -> str:
 
 
 def _caption(arms: Sequence[LawArm]) -> str:
-    text = "Hollow marks are runs, the line joins their means. "
-    said, untested = [], False
+    repeated = any(len(np.unique(arm.x[:, 0])) < len(arm.y) for arm in arms)
+    text = f"Marks are runs{', the line joins their means' if repeated else ''}."
+    several = len(arms[0].fit.law.inputs) > 1
+    bent, straight, untested = [], [], False
     for arm in arms:
         for name in arm.fit.law.inputs:
+            of = f"{arm.name} along {name}" if several else arm.name
             if (check := _check(arm, name)) is None:
                 untested = True
-                continue
-            said.append(
-                f"{arm.name} changes sign {check.num_signs - 1} times along {name}, chance would "
-                f"{check.expected - 1:.0f} (p = {check.p_value:.2g}: {_short(check)})"
-            )
-    if said:
-        text += f"Runs of one sign: {listing(said)}."
+            elif check.p_value < LEAST_P_VALUE:
+                bent.append(
+                    f"{of} ({check.num_signs - 1} changes of sign, {check.expected - 1:.0f} by "
+                    f"chance, p = {check.p_value:.1g})"
+                )
+            else:
+                straight.append(f"{of} (p = {check.p_value:.2g})")
+    if bent:
+        text += f" The law bends otherwise than the runs of {listing(bent)}."
+    if straight:
+        text += f" By runs of one sign, no order beyond chance in {listing(straight)}."
     if untested:
         text += (
             f" Fewer than {MIN_RUNS_TEST} sizes are too few to test for order: look for a bow, up "
             "or down, at both ends."
         )
-    return text.strip()
+    return text
