@@ -132,8 +132,9 @@ def law_forms() -> dict[str, type[Law]]:
     for info in pkgutil.iter_modules(laws.__path__):
         module = import_module(f"raystudy.laws.{info.name}")
         for name, cls in vars(module).items():
-            is_form = inspect.isclass(cls) and issubclass(cls, Law) and not inspect.isabstract(cls)
-            if is_form and cls.__module__ == module.__name__:
+            if not (inspect.isclass(cls) and issubclass(cls, Law)):
+                continue
+            if cls.__module__ == module.__name__ and not inspect.isabstract(cls):
                 found[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()] = cls
     return dict(sorted(found.items()))
 

@@ -43,7 +43,7 @@ def isoflop(arm: LawArm, words: Words, name: str = "isoflop") -> Drawn:
     """
     params, data = arm.x.T
     spent = FLOPS_PER_PARAMETER_AND_TOKEN * params * data
-    budgets = np.geomspace(*np.quantile(spent, [0.1, 0.95]), NUM_BUDGETS)
+    budgets = np.geomspace(np.quantile(spent, 0.1), np.quantile(spent, 0.95), NUM_BUDGETS)
     best = [compute_optimal(arm.fit, float(budget)) for budget in budgets]
     numbers = pl.concat(
         [

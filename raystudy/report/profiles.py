@@ -12,7 +12,7 @@ from raystudy.laws.fitted import Fit
 from raystudy.laws.profile import Profile
 from raystudy.report.figures import Drawn
 from raystudy.report.law_arms import LawArm, first
-from raystudy.report.style import log_ticks, looks, panels, strokes
+from raystudy.report.style import few_ticks, log_ticks, looks, panels, strokes
 from raystudy.report.view import MissingCellsError
 from raystudy.report.words import listing
 
@@ -115,7 +115,7 @@ def _frame(axes: Axes, found: Sequence[Profile], best: Sequence[float], is_log: 
     else:
         room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         axes.set_xlim(low - room, high + room)
-        axes.xaxis.get_major_locator().set_params(nbins=5)
+        few_ticks(axes, 5)
     axes.set_ylim(-threshold * (0.25 + STRIP * len(found)), TOP * threshold)
     axes.set_yticks([0, 2, 4, 6, 8, 10])
     axes.set_ylim(-threshold * (0.25 + STRIP * len(found)), TOP * threshold)

@@ -167,7 +167,7 @@ def size_axis(axes: Axes, values: Iterable[float], most: int = 6) -> None:
     if they span more than a factor of three."""
     studied = np.unique(np.fromiter(values, dtype=np.float64))
     if studied[0] <= 0 or studied[-1] < LEAST_RATIO * studied[0]:
-        axes.xaxis.get_major_locator().set_params(nbins=most)
+        few_ticks(axes, most)
         return
     axes.set_xscale("log")
     gap = np.log(studied[-1] / studied[0]) / most
@@ -179,6 +179,13 @@ def size_axis(axes: Axes, values: Iterable[float], most: int = 6) -> None:
         kept = log_ticks(float(studied[0]), float(studied[-1]), most)
     axes.set_xticks(kept, [compact(v) for v in kept])
     axes.set_xticks([], minor=True)
+
+
+def few_ticks(axes: Axes, most: int) -> None:
+    """At most about ``most`` ticks on a linear x axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(most))
 
 
 def value_axis(axes: Axes, values: Iterable[float]) -> None:

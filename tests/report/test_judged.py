@@ -18,7 +18,7 @@ from .ledger_fixture import FixedClaim, make_records
 def test_the_detectable_effect_is_detected_in_four_of_five_studies(num_seeds: int) -> None:
     """By simulation: studies of exactly the error that one interval implies."""
     error = 1.3
-    level = stats.t.ppf(0.975, num_seeds - 1)
+    level = float(stats.t.ppf(0.975, num_seeds - 1))
     half = level * error
     effect = detectable(-half, half, num_seeds - 1)
     assert effect is not None
