@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from raystudy.cli_data import data
+from raystudy.cli_fit import fit
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
 from raystudy.spec import Study
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
+app.command()(fit)
 metrics = typer.Typer(help="Metrics of finished cells.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
 out = Console(highlight=False)

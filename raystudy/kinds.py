@@ -767,6 +767,9 @@ class Verdict:
     high: float
     unit: str
     detail: str
+    freedom: float | None = None
+    """Of Student's interval; None: seeds − 1. What a study could have detected follows from it
+    (``raystudy.intervals.detectable``)."""
 
 
 class Claim(Spec, ABC):
