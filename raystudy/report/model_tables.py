@@ -227,7 +227,8 @@ def promise_table(found: Comparison, promises: pl.DataFrame) -> Table:
         "Which model to try: scores before adaptation",
         "Kendall's τ over models (means over seeds) between a score of a model's features on the "
         "training examples and its accuracy out of distribution under "
-        f"{spaced(found.adaptation)}, with 95 % intervals from resampling models: 1 is the same order, 0 no relation.",
+        f"{spaced(found.adaptation)}, with 95 % intervals from resampling models: 1 is the same "
+        "order, 0 no relation.",
         ("score", *tasks, "mean"),
         rows,
         pl.DataFrame(numbers),
