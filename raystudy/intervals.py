@@ -13,11 +13,12 @@ from raystudy.randomness import generator
 COVERAGE = 0.95
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
+def mean_interval(values: ArrayLike, num_intervals: int = 1) -> tuple[float, float, float]:
     """The mean and its 95 % interval from Student's t: (mean, low, high).
 
     ``values`` (S,) holds one number a seed; pass differences to compare two arms in pairs. One
-    seed says nothing of its spread, so its interval is (−inf, inf).
+    seed says nothing of its spread, so its interval is (−inf, inf). Of ``num_intervals`` that are
+    looked at together all hold with 95 % (Bonferroni).
 
     Raises ValueError if there is no value, or one is not finite.
     """
@@ -29,7 +30,7 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
         return mean, -np.inf, np.inf
     from scipy.special import stdtrit  # here, so that importing raystudy stays fast
 
-    t = stdtrit(len(values) - 1, (1 + COVERAGE) / 2)
+    t = stdtrit(len(values) - 1, 1 - (1 - COVERAGE) / 2 / num_intervals)
     half = float(t * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
 

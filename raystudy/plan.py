@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raystudy.failures import failures
+from raystudy.imports import Read, read_all
 from raystudy.key import difference
 from raystudy.kinds import Method, Noise, Rendered, Source, Task
 from raystudy.ledger import Ledger
@@ -38,6 +39,8 @@ class Plan:
     sources: list[Source]
     missing_sources: list[Rendered]
     """To be rendered; data sets on disk are indexed before there is a plan."""
+    imported: list[Read]
+    """What others computed: nothing is left to do."""
 
     @property
     def work(self) -> list[Pretraining]:
@@ -91,6 +94,7 @@ def plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan:
         missing_trunks=missing_trunks,
         sources=list(sources.values()),
         missing_sources=list(missing_sources.values()),
+        imported=read_all(study),
     )
 
 

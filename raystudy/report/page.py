@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from raystudy.kinds import Claim, Law
 from raystudy.laws.power import OffsetPower
-from raystudy.report import affinity, curves, figures, models, tables
+from raystudy.report import affinity, curves, fairness, figures, models, tables
 from raystudy.report.figures import Drawn
 from raystudy.report.models import Evidence
 from raystudy.report.style import inlined, pdf, svg
@@ -76,6 +76,8 @@ def write_report(
         # Of models side by side, one part for each task and architecture would say nothing new.
         if not compared and (not across or view.compares)
     ]
+    if told := fairness.sentences(study, records):
+        parts.insert(0, Part("", fairness.TITLE, told, fairness.items(records)))
     claims = [_judged(claim, records) for claim in study.claims]
     pl.DataFrame(claims, schema=CLAIM_COLUMNS).write_csv(folder / "claims.csv")
     pictures = {}
@@ -209,6 +211,13 @@ def _signed(value: float | None) -> str:
     return signed(value, digits=1 if abs(value) >= 1 else 3, plus=True)
 
 
+def _interval(claim: Mapping[str, Any]) -> str:
+    low, high = claim["low"], claim["high"]
+    if not (math.isfinite(low) or math.isfinite(high)):
+        return "no interval"
+    return f"{_signed(low)} to {_signed(high)}"
+
+
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("raystudy.report", "."),
@@ -217,5 +226,10 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "stem": file_stem}
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "interval": _interval,
+        "stem": file_stem,
+    }
     return environment.get_template("page.html.jinja")

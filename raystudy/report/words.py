@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+TRAINS_ALL = ("fine-tun", "finetun", "lp-ft", "wise-ft", "head2toe-ft")
+"""In names of adaptations that change the backbone too."""
+
 
 def percent(share: float, digits: int = 1) -> str:
     """A share in [0, 1] as a percentage."""
@@ -55,6 +58,12 @@ def shots_phrase(shots: str) -> str:
     if shots == "full":
         return "full data"
     return f"{shots} shot{'' if shots == '1' else 's'}"
+
+
+def baseline(adaptation: str) -> str:
+    """What a backbone that saw no data gives: whoever trains all of it trains from scratch."""
+    whole = any(word in adaptation for word in TRAINS_ALL)
+    return "training from scratch" if whole else "random features"
 
 
 def pretrained(size: int) -> str:
