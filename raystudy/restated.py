@@ -91,7 +91,9 @@ def _pieces(spec: Imported, columns: dict[str, str]) -> list[tuple[str, dict[str
     if spec.wide:
         return [(name, dict(says)) for name, says in spec.wide.items()]
     tested: list[tuple[str, dict[str, Value]]] = [(columns["value"], {})]
-    return tested + ([(spec.validation, {"split": "validation"})] if spec.validation else [])
+    if spec.validation:
+        tested.append((spec.validation, {"split": "validation"}))
+    return tested
 
 
 def _rows(spec: Imported, source: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:

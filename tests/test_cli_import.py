@@ -37,6 +37,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_a_table_becomes_a_ledger_and_a_report(tmp_path: Path) -> None:
     code, output = run(tmp_path, *OPTIONS, "--title", "Mine", "--law", "power")
     assert code == 0, output
@@ -56,6 +57,7 @@ def test_a_table_becomes_a_ledger_and_a_report(tmp_path: Path) -> None:
     assert "14 cells" in again
 
 
+@pytest.mark.slow
 def test_what_has_no_accuracy_is_kept_all_the_same(tmp_path: Path) -> None:
     code, output = run(
         tmp_path,
@@ -112,6 +114,7 @@ def test_how_options_are_read() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     """The table and the command that stand there."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()

@@ -55,11 +55,11 @@ class WorthMoreData(Claim):
         seeds = better["seed"].n_unique()
         if seeds == 1:
             low, high = -math.inf, math.inf
-        size = worse["size"].max()
+        own, sizes = int(better["size"][-1]), worse["size"]  # sorted by size
         words = {
-            MultiplierStatus.MEASURED: f"as far as {effect * better['size'].max():,.0f} examples",
-            MultiplierStatus.NOT_REACHED: f"further than {size:,} examples, the most there are",
-            MultiplierStatus.AT_LEAST: f"less far than {worse['size'].min():,} examples",
+            MultiplierStatus.MEASURED: f"as far as {effect * own:,.0f} examples",
+            MultiplierStatus.NOT_REACHED: f"further than {sizes[-1]:,} examples, all there are",
+            MultiplierStatus.AT_LEAST: f"less far than {sizes[0]:,} examples",
         }
         number = "one seed" + NO_INTERVAL if seeds == 1 else f"{seeds} seeds"
         bound = {MultiplierStatus.NOT_REACHED: " or more", MultiplierStatus.AT_LEAST: " or less"}
@@ -73,7 +73,7 @@ class WorthMoreData(Claim):
             low,
             high,
             "times" + bound.get(found.status, ""),
-            f"{better['size'].max():,} of {self.better_source} lead {words[found.status]} of "
+            f"{own:,} of {self.better_source} lead {words[found.status]} of "
             f"{self.worse_source}; {number}",
         )
 

@@ -59,11 +59,8 @@ class Multiplier:
     @property
     def text(self) -> str:
         """As "×3.1 (2.2 … 4.8)", "> ×16" or "not reached"; an interval follows the latter two
-        where resamples disagree with them, and none after one seed."""
-        if self.low == 0 and np.isinf(self.high):
-            interval = ""
-        else:
-            interval = f" ({_plain(self.low)} … {_plain(self.high)})"
+        where resamples disagree with them."""
+        interval = f" ({_plain(self.low)} … {_plain(self.high)})"
         if self.status is MultiplierStatus.MEASURED:
             return f"×{_plain(self.value)}{interval}"
         if self.status is MultiplierStatus.AT_LEAST:

@@ -164,7 +164,7 @@ def _outlook(arms: Sequence[Arm]) -> str:
     ]
     for refusal in dict.fromkeys(arm.refusal for arm in arms if arm.refusal):
         refused = [arm.name for arm in arms if arm.refusal == refusal]
-        sentences.append(f"No law of {listing(refused)}: {refusal}.")
+        sentences.append(f"No law: {listing(refused)}: {refusal}.")
     return " ".join(sentences)
 
 

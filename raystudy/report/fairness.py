@@ -89,7 +89,7 @@ def _tuning(rows: pl.DataFrame) -> list[str]:
     if not uneven:
         return []
     arms = rows.filter(pl.col("method") != BASELINE).select(*SETTING, *ARM).unique()
-    number = (arms.group_by(SETTING).len()["len"] > 1).sum()
+    number = int((arms.group_by(SETTING).len()["len"] > 1).sum())
     trained = rows.filter(pl.col("method") != BASELINE).join(
         pl.DataFrame(uneven, SETTING, orient="row"), on=SETTING
     )

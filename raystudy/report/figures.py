@@ -219,16 +219,17 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _shots_caption(view: View, table: pl.DataFrame, untrained: pl.DataFrame) -> str:
-    at = table.filter(shots=view.few).sort("accuracy", descending=True)
+    shots = view.few if view.few in set(table["shots"]) else table["shots"][-1]
+    at = table.filter(shots=shots).sort("accuracy", descending=True)
     best = at.row(0, named=True)
     text = (
         f"Pre-training: {view.method}, {pretrained(view.size)}; then a {spaced(view.probe)}. "
-        f"At {shots_phrase(view.few)} {best['source']} gives {interval(best)}"
+        f"At {shots_phrase(shots)} {best['source']} gives {interval(best)}"
     )
     if len(at) > 1:
         rest = [f"{r['source']} {percent(r['accuracy'])}" for r in at.iter_rows(named=True)][1:]
         text += f", {listing(rest)}"
-    floor = untrained.filter(adaptation=view.probe, shots=view.few)
+    floor = untrained.filter(adaptation=view.probe, shots=shots)
     text += f"; {baseline(view.probe)}: {percent(floor['accuracy'][0])}." if len(floor) else "."
     ends = [s for s in (view.shots[0], view.shots[-1]) if table.filter(shots=s).height > 1]
     if len(ends) == 2 and ends[0] != ends[1]:

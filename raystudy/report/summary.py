@@ -13,6 +13,7 @@ from raystudy.report.tables import Worth
 from raystudy.report.view import BASELINE, View, difference
 from raystudy.report.words import (
     baseline,
+    factor,
     interval,
     listing,
     points,
@@ -78,11 +79,13 @@ def _worth(sources: Sequence[Worth], noises: Sequence[Worth]) -> list[str]:
         read = [(w.worse.name, w.multiplier) for w in found if w.multiplier]
         alone = any(w.better.runs["seed"].n_unique() == 1 for w in found)
         doubt = ", judged by one seed, which gives no interval" if alone else ""
-        reached = [f"{m.text} the data of {name}" for name, m in read if m.status is not MISSED]
+        reached = [
+            f"{factor(m.text)} the data of {name}" for name, m in read if m.status is not MISSED
+        ]
         if reached:
             told.append(f"{subject.format(found[0].better.name)} worth {listing(reached)}{doubt}.")
         told += [
-            f"Data multiplier of {found[0].better.name} over {name}: {m.text}."
+            f"Data multiplier of {found[0].better.name} over {name}: {factor(m.text)}."
             for name, m in read
             if m.status is MISSED
         ]

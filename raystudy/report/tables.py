@@ -17,6 +17,7 @@ from raystudy.report.figures import methods_numbers, sources_by_shots
 from raystudy.report.view import BASELINE, MissingCellsError, View, in_order, seed_means
 from raystudy.report.words import (
     baseline,
+    factor,
     listing,
     percent,
     plus_minus,
@@ -122,7 +123,7 @@ def multiplier_table(found: Sequence[Worth]) -> Table:
         (
             w.better.name,
             w.worse.name,
-            w.multiplier.text if w.multiplier else "not fitted",
+            factor(w.multiplier.text) if w.multiplier else "not fitted",
             w.multiplier.status.value if w.multiplier else w.refusal,
         )
         for w in found

@@ -41,6 +41,11 @@ def points(gap: Mapping[str, Any]) -> str:
     return f"{text} ({signed(100 * gap['low'])} to {signed(100 * gap['high'])})"
 
 
+def factor(text: str) -> str:
+    """A multiplier without an interval that says nothing, as one seed's."""
+    return text.removesuffix(" (0 … ∞)")
+
+
 def signed(number: float, digits: int = 1, plus: bool = False) -> str:
     """A number that may be negative, with a true minus sign."""
     return f"{number:{'+' if plus else ''}.{digits}f}".replace("-", "−")

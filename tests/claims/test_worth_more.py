@@ -53,7 +53,7 @@ def test_beyond_the_largest_size_there_is_a_bound(ledger):
     assert (verdict.status, verdict.unit) == ("supported", "times or more")
     assert verdict.effect == pytest.approx(64)
     assert (verdict.low, verdict.high) == (pytest.approx(64), math.inf)
-    assert "lead further than 64,000 examples, the most there are of web" in verdict.detail
+    assert "lead further than 64,000 examples, all there are of web" in verdict.detail
 
 
 def test_a_bound_below_what_is_claimed_decides_nothing(ledger):

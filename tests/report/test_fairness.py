@@ -111,3 +111,11 @@ def test_the_page_of_a_table(tmp_path: Path) -> None:
     assert {"accuracy-by-shots.csv", "error-by-size.csv", "laws.csv"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
+
+
+def test_a_table_need_not_have_every_number(tmp_path: Path) -> None:
+    """Ten shots of one source at a size of its own; the others have one shot and all."""
+    rows = [row(s, 0.5, shots=k, size=100) for s in "abc" for k in ("1", "full")]
+    study, records = table(tmp_path, [*rows, row("a", 0.6, shots="10", size=200)])
+    page = write_report(study, records, tmp_path / "out", {}).read_text()
+    assert "At full data a gives 50.0" in page
