@@ -1,4 +1,4 @@
-"""The command line: plan | run | status | report | metrics | ui.
+"""The command line: plan | run | status | report | import | metrics | ui.
 
 Heavy rooms are imported inside the command that needs them, so that help and plans come at once.
 """
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from raystudy.cli_data import data
 from raystudy.cli_fit import fit
+from raystudy.cli_import import import_table
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
 from raystudy.spec import Study
@@ -33,6 +34,7 @@ app.add_typer(data, name="data")
 app.command()(fit)
 metrics = typer.Typer(help="Metrics of finished cells.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
+app.command("import")(import_table)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -216,6 +218,8 @@ def status(
     ):
         left = len(missing) + (len(todo.failed_cells) if stage == "cells" else 0)
         table.add_row(stage, f"{len(total) - left:,}", f"{len(total):,}")
+    if imported := sum(len(one.cells) for one in todo.imported):
+        table.add_row("imported", f"{imported:,}", f"{imported:,}")
     out.print(table)
     print_failed(todo)
 

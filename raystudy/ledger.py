@@ -43,6 +43,17 @@ SCHEMA = pl.Schema(
 ``num_train`` counts the labelled examples used; ``split`` is "validation", "test" or
 "test-<shift>"; ``chosen`` is JSON; ``seconds`` is the cost of adapting and evaluating the cell."""
 
+PREDICTIONS = pl.Schema(
+    {
+        "cell": pl.String,
+        "split": pl.String,
+        "id": pl.String,
+        "label": pl.Int64,
+        "logits": pl.List(pl.Float32),
+    }
+)
+"""One row an example of a split of a cell; ``logits`` has one of each class."""
+
 SCORES = pl.Schema(
     {
         "cell": pl.String,
@@ -66,8 +77,8 @@ class Ledger:
         self.store = store
 
     def append(self, records: pl.DataFrame, predictions: pl.DataFrame) -> None:
-        """Add finished cells. ``records`` has ``SCHEMA``; ``predictions`` has columns cell, split,
-        id, label and logits (a list of C floats). Raises polars' SchemaError otherwise."""
+        """Add finished cells. ``records`` has ``SCHEMA``; ``predictions`` has ``PREDICTIONS``,
+        and is empty where others computed the numbers. Raises polars' SchemaError otherwise."""
         records = records.select(SCHEMA.names()).cast(SCHEMA)  # pyright: ignore[reportArgumentType]
         name = digest(sorted(records["cell"].unique())) + ".parquet"
         # One group of rows a cell (of one task all have as many), so that a cell is read alone.

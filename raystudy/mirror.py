@@ -67,7 +67,7 @@ def mirror(todo: Plan, store: Store, tracker: Tracker) -> None:
             tracker.log(spec.key, [(int(step), point) for step, point in curve])
             tracker.log(spec.key, _damage(spec, store))
             tracker.finish(spec.key, "FINISHED")
-    cells = (cell.key for cell in todo.cells)
+    cells = [cell.key for cell in todo.cells] + [key for one in todo.imported for key in one.cells]
     tracker.log_cells(Ledger(store).read(cells, todo.study.metrics))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raystudy.failures import failures
+from raystudy.imports import Read, read_all
 from raystudy.key import difference
 from raystudy.kinds import Method, Noise, Rendered, Source, Task
 from raystudy.ledger import Ledger
@@ -39,6 +40,8 @@ class Plan:
     sources: list[Source]
     missing_sources: list[Rendered]
     """To be rendered; data sets on disk are indexed before there is a plan."""
+    imported: list[Read]
+    """What others computed: nothing is left to do."""
     skipped_cells: dict[str, str] = field(default_factory=dict)
     """Key → why, of missing cells that a run left out because what they are for is decided."""
 
@@ -98,6 +101,7 @@ def plan(
         sources=list(sources.values()),
         missing_sources=list(missing_sources.values()),
         skipped_cells=skipped(store, study.name, (c.key for c in missing_cells)),
+        imported=read_all(study),
     )
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 import raystudy
 from raystudy.annotate import annotated
+from raystudy.imports import Read, in_order, keep, read_all
 from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.mirror import mirror, run_name, track
@@ -104,10 +105,11 @@ def run(
             tracker.end_all("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         score_study(study, store, watcher)
+        keep(todo.imported, store)
         watcher.begin("mlflow", 1, "mirror")
         mirror(todo, store, tracker)
         watcher.advance("mlflow")
-        outcome.report = report(study, store, watcher)
+        outcome.report = report(study, store, watcher, imported=todo.imported)
         if outcome.report:
             tracker.log_report(outcome.report.parent)
     outcome.seconds = time.time() - started
@@ -124,14 +126,25 @@ def score_study(study: Study, store: Store, watcher: Watcher) -> int:
     return total
 
 
-def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False) -> Path | None:
+def report(
+    study: Study,
+    store: Store,
+    watcher: Watcher,
+    *,
+    force: bool = False,
+    imported: Sequence[Read] | None = None,
+) -> Path | None:
     """Draw the report from the ledger, unless the same one is already drawn. None if there is no
-    pre-trained backbone to report on."""
+    pre-trained backbone to report on. ``imported`` is what the study's tables hold, if they have
+    been read. Raises as ``raystudy.imports.read``."""
     from raystudy.report.models import Evidence
     from raystudy.report.page import write_report
     from raystudy.report.view import MissingCellsError
 
-    records = Ledger(store).read((cell.key for cell in study.cells()), study.metrics)
+    found = read_all(study) if imported is None else imported
+    keep(found, store)
+    cells = [cell.key for cell in study.cells()] + [key for one in found for key in one.cells]
+    records = in_order(Ledger(store).read(cells, study.metrics), found)
     if records.is_empty():
         return None
     folder = report_folder(study, store)
@@ -146,11 +159,11 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
     watcher.begin("report", 1, "page")
     try:
         evidence = None
-        if records["architecture"].n_unique() > 1:  # the rest need not load torch for this
+        if study.grids and records["architecture"].n_unique() > 1:  # others need no torch for it
             records = annotated(study, records)
             cells = study.cells()
             evidence = Evidence(promises(cells, store), *answers(cells, store))
-        write_report(study, records, folder, facts(study, store, records), evidence)
+        write_report(study, records, folder, facts(study, store, records, found), evidence)
     except MissingCellsError as error:
         log.warning("no report yet: %s", error)
         return None
@@ -165,7 +178,9 @@ def report_folder(study: Study, store: Store) -> Path:
     return root / "studies" / study.name
 
 
-def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | float | int]:
+def facts(
+    study: Study, store: Store, records: pl.DataFrame, imported: Sequence[Read] = ()
+) -> dict[str, str | float | int]:
     """Numbers about the computation itself, for the foot of the report."""
     specs = {c.backbone.key: c.backbone for c in study.cells()}
     trained = [s for s in specs.values() if isinstance(s, Pretraining)]
@@ -174,14 +189,18 @@ def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | 
     spent = [store.provenance("pretrainings", s.key)["spent_s"] for s in trained]
     done = set(records["cell"])
     left_out = skipped(store, study.name, (c.key for c in study.cells() if c.key not in done))
-    return {
-        "cells": len(done),
-        **_skipped_by_reason(left_out),
+    ours = {
         "pre-trainings": len(spent),
         **_damage_by_source(trained, store),
         "samples seen": sum(s.samples_seen for s in trained),
         "pre-training time (worker seconds)": round(sum(spent)),
         "adaptation time (worker seconds)": round(records.unique("cell")["seconds"].sum()),
+    }
+    return {
+        "cells": len(done),
+        **_skipped_by_reason(left_out),
+        **(ours if study.grids else {}),
+        **{f"imported from {Path(one.spec.path).name}": one.summary for one in imported},
         "raystudy": raystudy.__version__,
         "python": platform.python_version(),
     }

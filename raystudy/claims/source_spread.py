@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from raystudy.claims.accuracies import ShotsName, accuracies
+from raystudy.claims.accuracies import NO_INTERVAL, ShotsName, Tasks, accuracy_of, replicated
 from raystudy.intervals import mean_interval
 from raystudy.kinds import Claim, Floats, Verdict
 
@@ -27,11 +27,13 @@ class SourceSpreadShrinks(Claim):
       jackknife's of their mean, each seed left out of choice and comparison alike.
     - *jackknife* (Tukey 1958): pseudo-values of max − min, which take off part of its bias.
 
-    The interval spans the 95 % t-intervals of both; the effect is the held-out mean.
+    The interval spans the 95 % t-intervals of both; the effect is the held-out mean. One seed has
+    no interval. Of several tasks read "task" for "seed": the sources are then chosen on the other
+    tasks, and tasks that disagree about the best source say little for the claim.
     """
 
     VERSION: ClassVar[int] = 2
-    task: str
+    task: Tasks
     adaptation: str
     method: str
     size: int
@@ -42,22 +44,22 @@ class SourceSpreadShrinks(Claim):
     @property
     def statement(self) -> str:
         return (
-            f"The spread of {self.task} accuracy over sources shrinks from {self.low_shots} "
+            f"The spread of {accuracy_of(self.task)} over sources shrinks from {self.low_shots} "
             f"to {self.high_shots} shots (Entezari et al. 2023)."
         )
 
     def judge(self, records: pl.DataFrame) -> Verdict:
-        accuracy, (_, sources, seeds) = accuracies(
+        accuracy, (_, sources), repeats = replicated(
             records,
+            self.task,
             {
-                "task": self.task,
                 "adaptation": self.adaptation,
                 "method": self.method,
                 "size": self.size,
                 "noise": "clean",
                 "architecture": self.architecture,
             },
-            {"shots": [self.low_shots, self.high_shots], "source": None, "seed": None},
+            {"shots": [self.low_shots, self.high_shots], "source": None},
         )
         if len(sources) < 2:
             raise ValueError(f"a spread needs two sources or more; the records have {sources}")
@@ -69,15 +71,15 @@ class SourceSpreadShrinks(Claim):
         low = min(held_out[0], together[0], jackknife[0])
         high = max(held_out[1], together[1], jackknife[1])
         before, after = _spreads(accuracy)
+        how = "; span of held-out and jackknife t-intervals" if np.isfinite(low) else NO_INTERVAL
         return Verdict(
             "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
             effect,
             low,
             high,
             "points",
-            f"max − min of seed means: {before:.1f} at {self.low_shots}, {after:.1f} at "
-            f"{self.high_shots} shots; {len(sources)} sources, {len(seeds)} seeds; interval: "
-            "span of held-out and jackknife t-intervals over seeds",
+            f"max − min of means: {before:.1f} at {self.low_shots}, {after:.1f} at "
+            f"{self.high_shots} shots; {len(sources)} sources, {repeats}" + how,
         )
 
 

@@ -174,8 +174,9 @@ def _outlook(arms: Sequence[Arm]) -> str:
         f"Extrapolated to {compact(size)} examples, the error is {listing(errors)}."
         for size, errors in expected.items()
     ]
-    refused = [f"{arm.name}: {arm.refusal}" for arm in arms if arm.refusal]
-    sentences += [f"No law: {'; '.join(refused)}."] if refused else []
+    for refusal in dict.fromkeys(arm.refusal for arm in arms if arm.refusal):
+        refused = [arm.name for arm in arms if arm.refusal == refusal]
+        sentences.append(f"No law: {listing(refused)}: {refusal}.")
     return " ".join(sentences)
 
 

@@ -14,6 +14,7 @@ from raystudy.laws.power import OffsetPower
 from raystudy.report import (
     affinity,
     curves,
+    fairness,
     figures,
     model_figures,
     model_tables,
@@ -68,6 +69,8 @@ def write_report(
         # Of models side by side, one part for each task and architecture would say nothing new.
         if not compared and (not across or view.compares)
     ]
+    if told := fairness.sentences(study, records):
+        parts.insert(0, Part("", fairness.TITLE, told, fairness.items(records)))
     claims = [judged(claim, records) for claim in study.claims]
     told = [{name: row.get(name) for name in COLUMNS} for row in claims]
     pl.DataFrame(told, schema=COLUMNS).write_csv(folder / "claims.csv")

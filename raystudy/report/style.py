@@ -36,6 +36,8 @@ MOST_STUDIED = 12
 FEWEST_TICKS = 4
 LEAST_RATIO = 3.0
 """Between the largest and the smallest of what an axis shows, for it to be logarithmic."""
+TICK_GAP = 0.065
+"""Between two names on a logarithmic axis, as a share of the range."""
 LABEL_GAP = 0.062
 """Between the middles of two labels, as a share of the axes' height."""
 
@@ -147,7 +149,13 @@ def count_axis(axes: Axes, ticks: Iterable[float], labels: Sequence[str] | None 
     axes.set_xscale("log")
     values = sorted(set(ticks))
     step = -(-len(values) // MOST_TICKS)
-    axes.set_xticks(values[::step], labels or [compact(v) for v in values[::step]])
+    names = list(labels or map(compact, values))
+    kept = list(range(0, len(values), step))
+    for i in kept[:-1]:  # names that would touch say less than one of them
+        following = kept[kept.index(i) + 1]
+        if np.log(values[following] / values[i]) < TICK_GAP * np.log(values[-1] / values[0]):
+            names[i] = ""
+    axes.set_xticks([values[i] for i in kept], [names[i] for i in kept])
     axes.set_xticks([], minor=True)
 
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from raystudy import seal
 from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Scored, Task
+from raystudy.ledger import PREDICTIONS
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
@@ -26,15 +27,6 @@ from raystudy.store import Store
 METRICS: tuple[Metric, ...] = (Accuracy(), NegativeLogLikelihood())
 OF_TASK: dict[str, tuple[Metric, ...]] = {"accuracy": (), "mean-per-class": (MeanPerClass(),)}
 """Beside ``METRICS``, by ``Task.metric``."""
-PREDICTIONS = pl.Schema(
-    {
-        "cell": pl.String,
-        "split": pl.String,
-        "id": pl.String,
-        "label": pl.Int64,
-        "logits": pl.List(pl.Float32),
-    }
-)
 
 
 @dataclass(frozen=True)
