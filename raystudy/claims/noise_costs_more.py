@@ -57,7 +57,7 @@ class NoiseCostsMoreThanItsExamples(Claim):
         for of_seed in np.moveaxis(accuracy, 2, 0):
             table = {"n": n, "r": r, "y": 1 - of_seed.ravel() / 100}
             costs.append(fit(table, NoisySize(), num_resamples=0).parameter("q")[0])
-        effect, low, high = mean_interval(np.array(costs) - 1)
+        effect, low, high = mean_interval(np.array(costs) - 1, self.coverage)
         return Verdict(
             "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
             effect,

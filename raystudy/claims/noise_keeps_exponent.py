@@ -58,7 +58,7 @@ class NoiseKeepsExponent(Claim):
             raise ValueError(f"an exponent needs three sizes and errors above 0; sizes: {sizes}")
         x = np.log(sizes) - np.log(sizes).mean()
         exponents = -np.einsum("n,anz->az", x, np.log(errors)) / (x @ x)
-        effect, low, high = mean_interval(exponents[1] - exponents[0])
+        effect, low, high = mean_interval(exponents[1] - exponents[0], self.coverage)
         within = -self.margin < low and high < self.margin
         without = low > self.margin or high < -self.margin
         return Verdict(

@@ -20,6 +20,8 @@ from raystudy.claims.head2toe_matches import Head2ToeMatchesFineTuning
 from raystudy.claims.label_noise import NoiseHurtsAtEverySize
 from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.more_data import MoreDataHelpsFewShotMost
+from raystudy.claims.noise_costs_more import NoiseCostsMoreThanItsExamples
+from raystudy.claims.noise_keeps_exponent import NoiseKeepsExponent
 from raystudy.claims.source_spread import SourceSpreadShrinks
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.kinds import Claim
@@ -77,6 +79,29 @@ def harmless_at_one(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
     values = values + SHARED * rng.normal(size=num_seeds)
     noises = ["clean", "symmetric-0.6"]
     return _records(values, noise=noises, size=[100, 300, 900], seed=range(num_seeds))
+
+
+def shallower(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """Noise takes just the margin off the exponent."""
+    return _errors(rng, num_seeds, np.array([0.30, 0.25]), 0.0)
+
+
+def no_more_than_its_examples(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """A wrong label is as good as none."""
+    return _errors(rng, num_seeds, np.full(4, 0.30), 1.0)
+
+
+def _errors(
+    rng: np.random.Generator, num_seeds: int, exponents: np.ndarray, q: float
+) -> pl.DataFrame:
+    """Errors 3·(n·(1 − r)^q)^−α, a rate of noise for each exponent, clean first; 3 % off."""
+    rates, sizes = 0.2 * np.arange(len(exponents)), np.array([400, 1600, 6400, 25_600])
+    n = sizes * (1 - rates[:, None]) ** q
+    off = np.exp(0.03 * rng.normal(size=(len(rates), len(sizes), num_seeds)))
+    values = 100 - 300 * (n ** -exponents[:, None])[:, :, None] * off
+    noises = ["clean", *(f"symmetric-{rate:.1f}" for rate in rates[1:])]
+    found = _records(values, noise=noises, size=sizes.tolist(), seed=range(num_seeds))
+    return found.with_columns(noise_rate=found["noise"].replace_strict(noises, rates))
 
 
 def just_behind(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
@@ -167,6 +192,21 @@ WORLDS = (
         "harmless at one size",
         NoiseHurtsAtEverySize(**about, source="glyphs", shots="10", noise="symmetric-0.6"),
         harmless_at_one,
+    ),
+    World(
+        "a smaller exponent",
+        NoiseKeepsExponent(**about, source="glyphs", shots="10", noise="symmetric-0.2"),
+        shallower,
+    ),
+    World(
+        "no more than its examples",
+        NoiseCostsMoreThanItsExamples(
+            **about,
+            source="glyphs",
+            shots="10",
+            noises=("symmetric-0.2", "symmetric-0.4", "symmetric-0.6"),
+        ),
+        no_more_than_its_examples,
     ),
     World("just behind", Head2ToeMatchesFineTuning(tasks=TASKS, method="clip"), just_behind),
     World(
