@@ -51,12 +51,13 @@ class Drawn:
 
 def accuracy_by_shots(view: View) -> Drawn:
     """Accuracy against labelled examples by source, above what an untrained backbone gives."""
-    table = sources_by_shots(view)
+    table = sources_by_shots(view).filter(pl.col("shots") != "0")
     if table.is_empty():
         raise MissingCellsError(
             f"needs a {spaced(view.probe)} on a {view.method} backbone of size {view.size:,}"
         )
-    untrained = seed_means(view.test(method=BASELINE), "source", "adaptation", "shots", "num_train")
+    floor = view.test(method=BASELINE).filter(pl.col("shots") != "0")
+    untrained = seed_means(floor, "source", "adaptation", "shots", "num_train")
     numbers = pl.concat([table, untrained.select(table.columns)])
     look = looks(view.sources)
     places = _places(numbers)
@@ -128,7 +129,7 @@ def robustness(view: View) -> Drawn:
         shots=view.few,
     )
     splits = ["test", *sorted(set(arm["split"]) - {"test"})]
-    if len(splits) == 1:
+    if len(splits) == 1 or arm.filter(split="test").is_empty():
         raise MissingCellsError("needs a task with named shifts")
     numbers = in_order(seed_means(arm, "source", "split"), source=view.sources, split=splits)
     means = numbers.group_by("split").agg(pl.col("accuracy").mean())

@@ -162,7 +162,7 @@ def count_axis(axes: Axes, ticks: Iterable[float], labels: Sequence[str] | None 
 def percent_log_axis(axes: Axes, values: Iterable[float]) -> None:
     """A logarithmic y axis in % around ``values``, with enough ticks to read a number off."""
     axes.set_yscale("log")
-    finite = [v for v in values if v > 0]
+    finite = [v for v in values if v > 0] or [1.0]
     low, high = 0.9 * min(finite), 1.1 * max(finite)
     ticks = readable_ticks(low, high)
     axes.set_ylim(low, high)
