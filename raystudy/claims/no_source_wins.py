@@ -50,7 +50,8 @@ class NoSourceWinsEverywhere(Claim):
         if len(sources) < 2:
             raise ValueError(f"needs two sources or more; the records have {sources}")
         tests = (len(sources) - 1) * len(self.tasks)
-        worst = [_worst(accuracy, i, tests) for i in range(len(sources))]
+        wider = 1 - (1 - self.coverage) / tests
+        worst = [_worst(accuracy, i, wider) for i in range(len(sources))]
         nearest = min(range(len(sources)), key=lambda i: worst[i][0])
         effect, low, high = worst[nearest]
         best = [sources[i] for i in accuracy.mean(-1).argmax(0)]
@@ -69,11 +70,11 @@ class NoSourceWinsEverywhere(Claim):
         )
 
 
-def _worst(accuracy: Floats, source: int, tests: int) -> tuple[float, float, float]:
+def _worst(accuracy: Floats, source: int, coverage: float) -> tuple[float, float, float]:
     """By how much the others lead ``source`` where they lead by most: the largest mean, the largest
     lower end and the largest upper end over others and tasks. ``accuracy`` (sources, tasks, seeds).
     """
     leads = np.delete(accuracy, source, axis=0) - accuracy[source]
-    intervals = np.array([mean_interval(lead, tests) for task in leads for lead in task])
+    intervals = np.array([mean_interval(lead, coverage) for task in leads for lead in task])
     mean, low, high = intervals.max(0)
     return float(mean), float(low), float(high)

@@ -48,7 +48,8 @@ class WorthMoreData(Claim):
         better = self._runs(records, self.better_method, self.better_source)
         worse = self._runs(records, self.worse_method, self.worse_source)
         try:
-            found = data_multiplier(OffsetPower(), _arm(worse), _arm(better))
+            arms = _arm(worse), _arm(better)
+            found = data_multiplier(OffsetPower(), *arms, coverage=self.coverage)
         except FitError as refusal:
             raise ValueError(str(refusal)) from refusal
         effect, low, high = (_inverse(v) for v in (found.value, found.high, found.low))

@@ -30,7 +30,8 @@ NOTE = (
     "interval implies: of anything smaller, “undecided” says that the study was too small and not "
     "that there is no effect."
 )
-RATIO = "×"
+RATIO = "times"
+"""How the unit of an effect begins that is a factor."""
 
 
 def judged(claim: Claim, records: pl.DataFrame) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def judged(claim: Claim, records: pl.DataFrame) -> dict[str, Any]:
 
 def smallest_effect(verdict: Verdict, coverage: float = COVERAGE) -> float | None:
     """What the study could have detected, in the verdict's unit: a difference, or a ratio above 1
-    where the unit is "×…". None where the interval is open."""
+    where the unit is "times …". None where the interval is open."""
     if not verdict.unit.startswith(RATIO):
         return detectable(verdict.low, verdict.high, verdict.freedom, coverage)
     if not verdict.low > 0:
@@ -74,7 +75,4 @@ def smallest_effect(verdict: Verdict, coverage: float = COVERAGE) -> float | Non
 def _text(verdict: Verdict, least: float | None) -> str:
     if least is None:
         return "no effect, however large"
-    number = signed(least, digits=1 if least >= 1 else 3)
-    if verdict.unit.startswith(RATIO):
-        return f"{verdict.unit[0]}{number}{verdict.unit[1:]}"
-    return f"{number} {verdict.unit}"
+    return f"{signed(least, digits=1 if least >= 1 else 3)} {verdict.unit}"

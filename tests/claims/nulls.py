@@ -20,10 +20,12 @@ from raystudy.claims.head2toe_matches import Head2ToeMatchesFineTuning
 from raystudy.claims.label_noise import NoiseHurtsAtEverySize
 from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.more_data import MoreDataHelpsFewShotMost
+from raystudy.claims.no_source_wins import NoSourceWinsEverywhere
 from raystudy.claims.noise_costs_more import NoiseCostsMoreThanItsExamples
 from raystudy.claims.noise_keeps_exponent import NoiseKeepsExponent
 from raystudy.claims.source_spread import SourceSpreadShrinks
 from raystudy.claims.trend_over_models import TrendOverModels
+from raystudy.claims.worth_more import WorthMoreData
 from raystudy.kinds import Claim
 from raystudy.ledger import SCHEMA
 
@@ -102,6 +104,25 @@ def _errors(
     noises = ["clean", *(f"symmetric-{rate:.1f}" for rate in rates[1:])]
     found = _records(values, noise=noises, size=sizes.tolist(), seed=range(num_seeds))
     return found.with_columns(noise_rate=found["noise"].replace_strict(noises, rates))
+
+
+def tied_everywhere(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """One source is best on every task, with others that are as good."""
+    means = np.array([60, 60, 57.0])[:, None, None]
+    values = means + 1.5 * rng.normal(size=(3, 3, num_seeds)) + SHARED * rng.normal(size=num_seeds)
+    return _records(values, source=list("tuv"), task=list(TASKS[:3]), seed=range(num_seeds))
+
+
+def four_times(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """One source is worth just four times the other; errors are 3 % off."""
+    frames = []
+    for source, worth in (("curated", 4), ("web", 1)):
+        sizes = np.array([400, 800, 1600, 3200, 6400, 12_800])[: 4 if worth > 1 else None]
+        errors = 5 + 900 * (worth * sizes) ** -0.5
+        off = np.exp(0.03 * rng.normal(size=(len(sizes), num_seeds)))
+        on = {"source": source, "size": sizes.tolist(), "seed": range(num_seeds)}
+        frames.append(_records(100 - errors[:, None] * off, **on))
+    return pl.concat(frames)
 
 
 def just_behind(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
@@ -207,6 +228,27 @@ WORLDS = (
             noises=("symmetric-0.2", "symmetric-0.4", "symmetric-0.6"),
         ),
         no_more_than_its_examples,
+    ),
+    World(
+        "no source is beaten",
+        NoSourceWinsEverywhere(
+            tasks=TASKS[:3], adaptation="linear-probe", method="clip", size=1000, shots="10"
+        ),
+        tied_everywhere,
+    ),
+    World(
+        "worth just as much",
+        WorthMoreData(
+            task="digits",
+            adaptation="linear-probe",
+            better_method="clip",
+            better_source="curated",
+            worse_method="clip",
+            worse_source="web",
+            shots="10",
+            at_least=4.0,
+        ),
+        four_times,
     ),
     World("just behind", Head2ToeMatchesFineTuning(tasks=TASKS, method="clip"), just_behind),
     World(

@@ -51,11 +51,11 @@ def test_an_open_interval_could_have_shown_nothing() -> None:
 
 
 def test_a_ratio_is_detectable_as_a_ratio() -> None:
-    verdict = Verdict("undecided", 1.5, 0.75, 3.0, "× the data", "", 4)
+    verdict = Verdict("undecided", 1.5, 0.75, 3.0, "times the data", "", 4)
     logs = detectable(math.log(0.75), math.log(3.0), 4)
     assert logs is not None
     assert smallest_effect(verdict) == pytest.approx(math.exp(logs))
-    assert smallest_effect(Verdict("undecided", 1.5, 0.0, 3.0, "×", "")) is None
+    assert smallest_effect(Verdict("undecided", 1.5, 0.0, 3.0, "times", "")) is None
 
 
 def test_seeds_of_the_ledger_are_the_degrees_of_a_claim_that_does_not_say() -> None:
