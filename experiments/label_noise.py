@@ -53,7 +53,7 @@ ORDERED = (0.2, 0.4)
 
 
 def study(
-    scale: Literal["laptop", "paper", "tiny"] = "laptop", seeds: int = 5, data: str = "data"
+    scale: Literal["laptop", "paper", "tiny"] = "laptop", seeds: int = 3, data: str = "data"
 ) -> Study:
     """``--seeds`` paired seeds; ``--data`` the folder or URL below which the paper scale's data
     lies; ``--scale tiny`` is a smoke test of a minute."""
