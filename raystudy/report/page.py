@@ -122,6 +122,7 @@ def _models(study: Study, records: pl.DataFrame, evidence: Evidence | None) -> l
         )
         plan: list[tuple[str, Callable[[], Drawn | Table]]] = [
             ("table", lambda c=comparison: model_tables.model_table(c, evidence.spreads)),
+            ("table", lambda c=comparison: model_tables.protocol_table(c, evidence.spreads)),
             ("figure", lambda c=comparison: model_figures.ood_against_id(c)),
             ("table", lambda c=comparison: model_tables.line_table(c, evidence.classes)),
             ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_accuracy")),
