@@ -43,15 +43,15 @@ def frontier(runs: pl.DataFrame, words: Words) -> Drawn:
             colour, marker = look[arm]
             own = numbers.filter(arm=arm)
             x, y = own["cost"].to_numpy(), words.factor * own["mean"].to_numpy()
-            if own["low"].null_count() < len(own):
-                low, high = (words.factor * own[c].to_numpy() for c in ("low", "high"))
-                axes.vlines(x, low, high, color=colour, alpha=0.3, linewidth=1.4)
             axes.plot(x, y, marker, color=colour, markersize=5, alpha=0.9)
         at, best = on["cost"].to_numpy(), words.factor * on["mean"].to_numpy()
         end = float(numbers["cost"].to_numpy().max())
         axes.step(
             np.append(at, end), np.append(best, best[-1]), where="post", color=INK, linewidth=1.2
         )
+        known = on.drop_nulls("low")  # of the others, intervals would hide the marks
+        low, high = (words.factor * known[c].to_numpy() for c in ("low", "high"))
+        axes.vlines(known["cost"], np.maximum(low, 1e-9), high, color=INK, alpha=0.4, linewidth=2)
         axes.plot(at, best, "o", color=INK, markerfacecolor="none", markersize=10)
         size_axis(axes, numbers["cost"].to_list(), 8)
         means = words.factor * numbers["mean"].to_numpy()
@@ -68,7 +68,7 @@ def frontier(runs: pl.DataFrame, words: Words) -> Drawn:
         else:
             axes.set_xlim(axes.get_xlim())
             label_points(axes, at, best, on["arm"].to_list(), [INK] * len(on))
-    return Drawn("frontier", "Frontier", _caption(numbers, on, words), figure, numbers)
+    return Drawn("frontier", "Frontier", _caption(on, words), figure, numbers)
 
 
 def frontier_numbers(runs: pl.DataFrame) -> pl.DataFrame:
@@ -100,14 +100,13 @@ def _glyphs(ends: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
     return [(y, f"{glyphs[text[0]]}{text[1:]}", colour) for y, text, colour in ends]
 
 
-def _caption(numbers: pl.DataFrame, on: pl.DataFrame, words: Words) -> str:
+def _caption(on: pl.DataFrame, words: Words) -> str:
     names = on["arm"].unique(maintain_order=True).to_list()
     told = listing(names) if len(names) <= MOST_LABELS else f"{len(names)} arms, as labelled"
-    held = len(numbers.filter(pl.col("low").is_not_null()))
+    bars = ", with their 95 % intervals" if on["low"].null_count() < len(on) else ""
     text = (
-        f"Each mark is the mean of an arm's runs{', with its 95 % interval' if held else ''}; the "
-        f"line is the least {words.output} up to each {words.inputs[0]}, through the ringed marks. "
-        f"On it, cheapest first: {told}."
+        f"Each mark is the mean of an arm's runs; the line is the lowest {words.output} so far, "
+        f"from left to right, through the ringed marks{bars}. On it, cheapest first: {told}."
     )
     return text + (
         " The least of several means is lucky as well as good: an arm is better than its neighbour "
