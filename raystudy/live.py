@@ -51,8 +51,9 @@ class LiveTable:
 
     def advance(self, stage: str, amount: float = 1.0) -> None:
         task = self._tasks[stage]
+        before = task.finished
         self._progress.advance(task.id, amount)
-        if task.finished:
+        if task.finished and not before:
             self._line(stage)
         self.refresh()
 

@@ -43,12 +43,11 @@ def judged(claim: Claim, records: pl.DataFrame) -> dict[str, Any]:
     except ValueError as missing:
         nothing = {"detectable": None, "power": "—", "too_small": False}
         return row | {"status": "not judged", "detail": str(missing)} | nothing
-    # A claim may ask for more than 95 %, and may know its own degrees of freedom.
-    coverage = getattr(claim, "coverage", COVERAGE)
+    # A claim may know its own degrees of freedom.
     seeds = records["seed"].n_unique() if "seed" in records.columns else 0
     freedom = verdict.freedom if verdict.freedom is not None else seeds - 1 if seeds > 1 else None
     verdict = replace(verdict, freedom=freedom)
-    least = smallest_effect(verdict, coverage)
+    least = smallest_effect(verdict, claim.coverage)
     return (
         row
         | asdict(verdict)
