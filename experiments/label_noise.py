@@ -68,20 +68,19 @@ def study(
     )
 
 
-def questions(
-    task: Task, method: str, source: str, wrong: tuple[Noise, ...], worst: Noise
-) -> tuple[Claim, ...]:
+def questions(task: Task, method: str, source: str, wrong: Noise) -> tuple[Claim, ...]:
     about: dict[str, Any] = {
         "task": task.name,
         "adaptation": "linear-probe",
         "method": method,
         "source": source,
         "shots": "10",
+        "noise": wrong.name,
     }
     return (
-        NoiseHurtsAtEverySize(noise=worst.name, **about),
-        NoiseKeepsExponent(noise=worst.name, **about),
-        NoiseCostsMoreThanItsExamples(noises=tuple(noise.name for noise in wrong), **about),
+        NoiseHurtsAtEverySize(**about),
+        NoiseKeepsExponent(**about),
+        NoiseCostsMoreThanItsExamples(**about),
     )
 
 
@@ -115,7 +114,7 @@ def laptop(tiny: bool, common: dict[str, Any]) -> tuple[tuple[Grid, ...], tuple[
         shots=(1, 10, "full"),
         **common,
     )
-    claims = questions(digits, "supervised", latin.name, symmetric, symmetric[-2])
+    claims = questions(digits, "supervised", latin.name, symmetric[-2])
     return (every, every.model_copy(update={"methods": ()})), claims
 
 
@@ -148,6 +147,6 @@ def paper(data: str, common: dict[str, Any]) -> tuple[tuple[Grid, ...], tuple[Cl
     )
     first: Task = common["tasks"][0]
     return (labels, captions), (
-        *questions(first, labels.methods[0].name, imagenet.name, wrong, wrong[-2]),
-        *questions(first, captions.methods[0].name, yfcc.name, shuffled, shuffled[-2]),
+        *questions(first, labels.methods[0].name, imagenet.name, wrong[-2]),
+        *questions(first, captions.methods[0].name, yfcc.name, shuffled[-2]),
     )

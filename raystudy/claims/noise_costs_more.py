@@ -6,19 +6,20 @@ import numpy as np
 import polars as pl
 
 from raystudy.claims.accuracies import ShotsName, accuracies
-from raystudy.intervals import mean_interval
 from raystudy.kinds import Claim, Verdict
-from raystudy.laws.fit import fit
-from raystudy.laws.noisy_size import NoisySize
+from raystudy.laws.fit import FitError
+from raystudy.laws.multiplier import data_multiplier
+from raystudy.laws.power import OffsetPower
 
 
 class NoiseCostsMoreThanItsExamples(Claim):
-    """n examples of which a share r has a wrong label are worth n·(1 − r)^q clean ones
-    (``raystudy.laws.noisy_size``): with q = 1 a wrong label is as good as none, with q > 1 it does
-    harm.
+    """Clean data is worth m times noisy data at the largest size (``raystudy.laws.multiplier``). If
+    a wrong label were as good as none, m would be 1/(1 − r); a wrong label that does harm costs
+    more.
 
-    The effect is q − 1: the law is fitted to all sizes and rates of each seed alone, with a 95 %
-    t-interval over seeds. Supported if it lies above 0, contradicted if below.
+    The effect is m·(1 − r), with the 95 % interval of m from resampling paired seeds. Supported if
+    it lies above 1, contradicted if below. Only the clean curve is fitted, and read within its
+    sizes: beyond them m is a bound.
     """
 
     task: str
@@ -26,19 +27,18 @@ class NoiseCostsMoreThanItsExamples(Claim):
     method: str
     source: str
     shots: ShotsName
-    noises: tuple[str, ...]
+    noise: str
     architecture: str | None = None
 
     @property
     def statement(self) -> str:
-        listed = ", ".join(self.noises)
         return (
             f"A wrong label does more harm to {self.task} accuracy than its example is worth "
-            f"({listed})."
+            f"({self.noise})."
         )
 
     def judge(self, records: pl.DataFrame) -> Verdict:
-        """Raises ValueError where the law cannot be fitted to a seed."""
+        """Raises ValueError where the clean curve cannot be fitted."""
         place = {
             "task": self.task,
             "adaptation": self.adaptation,
@@ -47,23 +47,22 @@ class NoiseCostsMoreThanItsExamples(Claim):
             "shots": self.shots,
             "architecture": self.architecture,
         }
-        noises = ["clean", *self.noises]
-        axes = {"noise": noises, "size": None, "seed": None}
-        accuracy, (_, sizes, _seeds) = accuracies(records, place, axes)
-        rate_of = dict(records.select("noise", "noise_rate").unique().iter_rows())
-        rates = [rate_of[noise] for noise in noises]
-        r, n = (axis.ravel() for axis in np.meshgrid(rates, sizes, indexing="ij"))
-        costs = []
-        for of_seed in np.moveaxis(accuracy, 2, 0):
-            table = {"n": n, "r": r, "y": 1 - of_seed.ravel() / 100}
-            costs.append(fit(table, NoisySize(), num_resamples=0).parameter("q")[0])
-        effect, low, high = mean_interval(np.array(costs) - 1, self.coverage)
+        axes = {"noise": ["clean", self.noise], "size": None, "seed": None}
+        accuracy, (_, sizes, seeds) = accuracies(records, place, axes)
+        kept = 1 - float(records.filter(noise=self.noise)["noise_rate"][0])
+        n, s = (axis.ravel() for axis in np.meshgrid(sizes, seeds, indexing="ij"))
+        clean, noisy = ((n, 1 - of.ravel() / 100, s) for of in accuracy)
+        try:
+            worth = data_multiplier(OffsetPower(), clean, noisy, coverage=self.coverage)
+        except FitError as refusal:
+            raise ValueError(f"the clean curve: {refusal}") from refusal
+        effect, low, high = (kept * value for value in (worth.value, worth.low, worth.high))
         return Verdict(
-            "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
+            "supported" if low > 1 else "contradicted" if high < 1 else "undecided",
             effect,
             low,
             high,
-            "in q",
-            f"n examples with a share r of wrong labels count as n·(1 − r)^{1 + effect:.1f} clean "
-            f"ones; q of each seed: {', '.join(f'{q:.1f}' for q in costs)}",
+            "times its examples",
+            f"clean data is worth {worth.text} of {self.noise} data at {sizes[-1]:,} examples; "
+            f"without the wrong ones it would be ×{1 / kept:.2g}; {len(seeds)} seeds",
         )

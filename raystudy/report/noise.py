@@ -12,7 +12,7 @@ from raystudy.laws.derived import worth_of_cleaning
 from raystudy.laws.fit import Fit, FitError, fit
 from raystudy.laws.noisy_size import NoisySize
 from raystudy.report.curves import Arm
-from raystudy.report.tables import Table
+from raystudy.report.tables import Table, Worth
 from raystudy.report.view import MissingCellsError
 from raystudy.report.words import signed
 
@@ -20,9 +20,11 @@ FEWEST_RATES = 2
 """Beside the clean one: of two rates the law has nothing left to be tested on."""
 
 
-def exchange_table(arms: Sequence[Arm]) -> Table:
-    """How many times its size a set is worth once cleaned, by kind and rate of noise. ``arms`` are
-    of one source, the clean one first (``raystudy.report.curves.noise_arms``)."""
+def exchange_table(arms: Sequence[Arm], worths: Sequence[Worth]) -> Table:
+    """How many times its size a set is worth once cleaned, by kind and rate of noise: by one law,
+    and as ``worths`` of clean data have it at the largest size. ``arms`` are of one source, the
+    clean one first (``raystudy.report.curves.noise_arms``)."""
+    direct = {w.worse.name: w.multiplier.text if w.multiplier else "—" for w in worths}
     kinds: defaultdict[str, list[Arm]] = defaultdict(list)
     for arm in arms[1:]:
         kinds[arm.name.rpartition("-")[0]].append(arm)
@@ -40,7 +42,8 @@ def exchange_table(arms: Sequence[Arm]) -> Table:
         for arm in members:
             rate = float(arm.runs["noise_rate"][0])
             worth, low, high = worth_of_cleaning(found, rate)
-            rows.append((kind, f"{rate:.0%}", f"×{worth:.2g}{_within(low, high)}"))
+            by_law = f"×{worth:.2g}{_within(low, high)}"
+            rows.append((kind, f"{rate:.0%}", by_law, direct.get(arm.name, "—")))
             numbers.append((kind, rate, worth, low, high, found.status.value))
     if not rows:
         raise MissingCellsError("needs two rates of one noise and clean labels, at several sizes")
@@ -51,8 +54,10 @@ def exchange_table(arms: Sequence[Arm]) -> Table:
         "What wrong labels cost, in size",
         "How many times its size a set is worth once its wrong labels are put right, of one law "
         f"for all sizes and rates: error = {NoisySize().name}, with 95 % intervals from resampling "
-        "seeds. q = 1: a wrong label is as good as none; above it, it does harm. " + " ".join(said),
-        ("noise", "wrong labels", "cleaning is worth"),
+        "seeds; and as measured at the largest size, each rate alone. Where the two differ, noise "
+        "does more than move the curve, and the law is no answer. q = 1: a wrong label is as good "
+        "as none; above it, it does harm. " + " ".join(said),
+        ("noise", "wrong labels", "cleaning is worth, by the law", "measured"),
         rows,
         pl.DataFrame(numbers, dict(zip(names, types, strict=True)), orient="row"),
     )

@@ -166,7 +166,11 @@ def _part(view: View, law: Law, prefix: str) -> Part:
         ),
         ("figure", "Label noise against size", lambda: curves.noise_by_size(view, noises)),
         ("table", "Data multipliers", lambda: tables.multiplier_table([*of_sources, *of_noises])),
-        ("table", "What wrong labels cost, in size", lambda: noise.exchange_table(noises)),
+        (
+            "table",
+            "What wrong labels cost, in size",
+            lambda: noise.exchange_table(noises, of_noises),
+        ),
         *bars(pairs),
         *paid(curves.every_arm(view), WORDS.inputs[0], WORDS),
         ("table", "Fitted laws", lambda: tables.law_table(law, sources, noises)),

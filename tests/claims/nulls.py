@@ -225,7 +225,7 @@ WORLDS = (
             **about,
             source="glyphs",
             shots="10",
-            noises=("symmetric-0.2", "symmetric-0.4", "symmetric-0.6"),
+            noise="symmetric-0.6",
         ),
         no_more_than_its_examples,
     ),
