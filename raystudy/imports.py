@@ -157,13 +157,17 @@ def _chosen(spec: Imported, numbers: pl.DataFrame) -> tuple[pl.DataFrame, Select
         .group_by(CELL, maintain_order=True)
         .agg(pl.col(HYPER, TRY).first(), tried=pl.len())
     )
-    if len(winners) < len(counts):
-        lost = counts.join(winners, on=CELL, how="anti").row(0, named=True)
+    unjudged = counts.join(winners, on=CELL, how="anti")
+    if (unjudged["len"] > 1).any():
+        lost = unjudged.filter(pl.col("len") > 1).row(0, named=True)
         said = ", ".join(f"{name} {lost[name]}" for name in CELL)
         raise ValueError(
             f"{spec.path}: no {split} {metric} to choose the best setting by, of {said}; fill it "
             "in, or leave those rows out"
         )
+    alone = numbers.join(unjudged, on=CELL, how="semi").unique(CELL, maintain_order=True)
+    alone = alone.select(*CELL, HYPER, TRY, tried=pl.lit(1, winners.schema["tried"]))
+    winners = pl.concat([winners, alone])
     kept = numbers.join(winners, on=[*CELL, HYPER, TRY], how="inner", maintain_order="left")
     return kept, split
 

@@ -92,6 +92,20 @@ def test_the_best_of_a_sweep_on_validation(tmp_path: Path) -> None:
     assert found.records.filter(split="validation")["value"].to_list() == [0.9, 0.8, 0.9]
 
 
+def test_a_setting_without_rivals_needs_no_validation(tmp_path: Path) -> None:
+    rows = [{k: str(v) for k, v in row.items()} for row in SWEEP]
+    rows[-1]["val"] = ""
+    spec = Imported(
+        path=written(tmp_path, rows), columns={"value": "acc"}, validation="val", hyper=("lr",)
+    )
+    test = read(spec).records.filter(split="test")
+    assert test.select("size", "seed", "value", "num_tried").rows()[-1] == (200, 0, 0.7, 1)
+    rows[0]["val"] = rows[1]["val"] = ""
+    written(tmp_path, rows)
+    with pytest.raises(ValueError, match=r"no validation accuracy to choose .*size 100.*seed 0"):
+        read(Imported(**spec.model_dump()))
+
+
 def test_without_validation_every_number_says_that_it_was_chosen_on_test(tmp_path: Path) -> None:
     found = read(
         Imported(
