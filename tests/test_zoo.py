@@ -130,6 +130,7 @@ def test_each_model_sees_images_as_it_learnt_them_with_a_head_or_without(
     save_file(tensors(model), tmp_path / "w.safetensors")
     spec = published(tmp_path / "w.safetensors", f"timm/{name}", args=small)
     opened = open_published(spec)
+    assert opened.preprocessing.mean
     assert opened.preprocessing.mean[0] == mean
     assert opened.preprocessing.image_size == 32
     seen = resolve_data_config({"input_size": (3, 32, 32)}, model=model)

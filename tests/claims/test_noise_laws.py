@@ -1,5 +1,7 @@
 """Claims on what noise does to the law of size, on errors that follow a law by construction."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,7 +9,7 @@ from scipy import stats
 from raystudy.claims.noise_costs_more import NoiseCostsMoreThanItsExamples
 from raystudy.claims.noise_keeps_exponent import NoiseKeepsExponent
 
-ABOUT = {
+ABOUT: dict[str, Any] = {
     "task": "digits",
     "adaptation": "linear_probe",
     "method": "clip",

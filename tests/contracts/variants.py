@@ -92,6 +92,14 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         "method": "supervised",
         "source": "latin",
     },
+    "NoiseKeepsExponent": {
+        **{"task": "digits", "adaptation": "linear-probe", "method": "clip", "source": "latin"},
+        **{"shots": "10", "noise": "symmetric-0.6"},
+    },
+    "NoiseCostsMoreThanItsExamples": {
+        **{"task": "digits", "adaptation": "linear-probe", "method": "clip", "source": "latin"},
+        **{"shots": "10", "noise": "symmetric-0.6"},
+    },
     "NoSourceWinsEverywhere": {
         "tasks": ("digits",),
         "adaptation": "linear-probe",

@@ -15,7 +15,7 @@ from raystudy.report.page import write_report
 from raystudy.spec import Study
 from raystudy.store import Store
 
-from ..laws.published import folder
+from ..published import folder
 
 FILE = Path(__file__).parents[2] / "experiments" / "released_grid.py"
 TASKS = ("CIFAR100", "DTD", "CALTECH101", "PETS", "REAL", "CLIPART")
