@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
+from seconds import line
 from threadpoolctl import threadpool_limits
 
 from raystudy.laws import BoundedPower, Chinchilla
@@ -268,26 +269,6 @@ def report_objectives(
             f"    {way:12} {gradient:12} {tolerance:20} median {np.median(over):.1e}, "
             f"from {over.min():.1e} to {over.max():.1e} over {len(over)} resamples"
         )
-
-
-def line(name: str, ours: np.ndarray, peer: np.ndarray, peer_name: str) -> dict:
-    """Of seconds, of which fewer are better: the ratio is how many times the peer takes ours."""
-    ratio = peer / ours
-    low, high = (float(q) for q in np.quantile(ratio, (0.025, 0.975)))
-    a, b, median = (float(np.median(values)) for values in (ours, peer, ratio))
-    print(
-        f"  {name:40} {a:8.3f}   {b:9.1f} ({peer_name})   "
-        f"ratio {median:.0f} ({low:.0f} to {high:.0f})"
-    )
-    return {
-        "name": name,
-        "ours": a,
-        "peer": b,
-        "peer_name": peer_name,
-        "ratio": median,
-        "low": low,
-        "high": high,
-    }
 
 
 if __name__ == "__main__":

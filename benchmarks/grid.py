@@ -31,6 +31,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from seconds import line
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
@@ -351,26 +352,6 @@ def timed(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def line(name: str, ours: np.ndarray, peer: np.ndarray, peer_name: str) -> dict:
-    """Of seconds, of which fewer are better: the ratio is how many times the peer takes ours."""
-    ratio = peer / ours
-    low, high = (float(q) for q in np.quantile(ratio, (0.025, 0.975)))
-    a, b, median = (float(np.median(values)) for values in (ours, peer, ratio))
-    print(
-        f"  {name:32} {a:8.3f}   {b:9.3f} ({peer_name})   "
-        f"ratio {median:.2f} ({low:.2f} to {high:.2f})"
-    )
-    return {
-        "name": name,
-        "ours": a,
-        "peer": b,
-        "peer_name": peer_name,
-        "ratio": median,
-        "low": low,
-        "high": high,
-    }
 
 
 if __name__ == "__main__":

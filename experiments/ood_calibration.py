@@ -10,7 +10,8 @@ four renderings; ``--scale paper`` of the paper's ninety-one models and its four
 What differs from the paper: the head sits on each model's pooled features, images are prepared as
 each model's own weights ask for, validation images are not augmented, batch norm stays as in any
 fine-tuning, the optimiser is AdamW unless ``--optimiser sgd`` asks for the paper's, and steps are
-looked at every 300 with ``--checkpoint best`` and at the end alone with ``last``.
+looked at every 300 with ``--checkpoint best`` and at the end alone with ``last``; at laptop scale
+every 25.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from raystudy.adapt.finetune import FineTune
 from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.trend_over_models import TrendOverModels
-from raystudy.kinds import Metric
+from raystudy.kinds import Claim, Metric
 from raystudy.methods.clip import CLIP
 from raystudy.methods.simclr import SimCLR
 from raystudy.methods.supervised import Supervised
@@ -70,14 +71,6 @@ METRICS: tuple[Metric, ...] = (
     OODFPR95(),
 )
 """The paper has ten bins of equal width in one branch of its code, of equal mass in another."""
-CLAIMS = (
-    ModelOverAdaptation(),
-    *(
-        TrendOverModels(against=against, of=of, adaptation="fine-tune")
-        for against in ("parameters", "size")
-        for of in ("ood_accuracy", "ood_ece")
-    ),
-)
 
 
 def study(
@@ -85,15 +78,16 @@ def study(
     seeds: int = 3,
     data: str = "data",
     optimiser: Literal["adamw", "sgd"] = "adamw",
-    checkpoint: Literal["best", "last"] = "best",
+    checkpoint: Literal["best", "last", "both"] = "best",
 ) -> Study:
     """``--data`` the folder that holds PACS, OfficeHome and the rest, at paper scale; ``--scale
-    tiny`` is a smoke test of a minute."""
+    tiny`` is a smoke test of a minute. ``--checkpoint both`` fine-tunes twice: the weights that
+    validation likes best, and those of the last step, in one table."""
     common: dict[str, Any] = {"shots": ("full",), "seeds": tuple(range(seeds))}
     if scale == "paper":
         grids = paper(data, optimiser, checkpoint, common)
     else:
-        grids = laptop(scale == "tiny", common)
+        grids = laptop(scale == "tiny", optimiser, checkpoint, common)
     variant = [scale] * (scale != "laptop") + [optimiser] * (optimiser != "adamw")
     variant += [checkpoint] * (checkpoint != "best")
     return Study(
@@ -101,8 +95,17 @@ def study(
         title="Which pre-trained model is accurate and calibrated out of distribution?",
         grids=grids,
         metrics=METRICS,
-        claims=CLAIMS,
+        claims=claims("fine-tune-last-step" if checkpoint == "last" else "fine-tune"),
     )
+
+
+def claims(adaptation: str) -> tuple[Claim, ...]:
+    trends = (
+        TrendOverModels(against=against, of=of, adaptation=adaptation)
+        for against in ("parameters", "size")
+        for of in ("ood_accuracy", "ood_ece")
+    )
+    return (ModelOverAdaptation(), *trends)
 
 
 # Small networks that learnt printed letters, and letters in renderings that they have not seen.
@@ -119,7 +122,12 @@ def resnet(width: int) -> Architecture:
     )
 
 
-def laptop(tiny: bool, common: dict[str, Any]) -> tuple[Grid, ...]:
+def laptop(
+    tiny: bool,
+    optimiser: Literal["adamw", "sgd"],
+    checkpoint: Literal["best", "last", "both"],
+    common: dict[str, Any],
+) -> tuple[Grid, ...]:
     latin, symbols = (
         Glyphs(script=s, num_examples=600 if tiny else 8_000, image_size=24)
         for s in ("latin", "symbols")
@@ -131,7 +139,10 @@ def laptop(tiny: bool, common: dict[str, Any]) -> tuple[Grid, ...]:
         for d in DOMAINS[: 1 if tiny else None]
     )
     finetune = FineTune(
-        learning_rates=(3e-3,) if tiny else (1e-2, 3e-2), num_steps=10 if tiny else 100
+        learning_rates=(3e-3,) if tiny else (1e-2, 3e-2),
+        num_steps=10 if tiny else 100,
+        optimiser=optimiser,
+        evaluate_every=5 if tiny else 25,
     )
     every = Grid(
         methods=(Supervised(),),
@@ -144,7 +155,7 @@ def laptop(tiny: bool, common: dict[str, Any]) -> tuple[Grid, ...]:
             rotation_degrees=15, scale=0.25, shear=0.2, translation=0.08, low_resolution=(7, 14)
         ),
         tasks=tasks,
-        adaptations=(LinearProbe(), finetune),
+        adaptations=(LinearProbe(), *kept(finetune, checkpoint)),
         **common,
     )
     one: dict[str, Any] = {
@@ -207,7 +218,7 @@ MODELS = (
 def paper(
     data: str,
     optimiser: Literal["adamw", "sgd"],
-    checkpoint: Literal["best", "last"],
+    checkpoint: Literal["best", "last", "both"],
     common: dict[str, Any],
 ) -> tuple[Grid, ...]:
     rates = (1e-4, 3e-4, 1e-3, 3e-3) if optimiser == "sgd" else (1e-5, 3e-5, 1e-4, 3e-4)
@@ -216,7 +227,7 @@ def paper(
         num_steps=5_001,
         batch_size=64,
         optimiser=optimiser,
-        evaluate_every=300 if checkpoint == "best" else None,
+        evaluate_every=300,
         augmentation=Augmentation(random_crop=(0.7, 1.0), flip=True),
         precision="bfloat16",
     )
@@ -230,7 +241,13 @@ def paper(
                 VLCS(path=f"{data}/VLCS", held_out="VOC2007"),
                 Camelyon17(path=f"{data}/camelyon17_v1.0"),
             ),
-            adaptations=(LinearProbe(), finetune),
+            adaptations=(LinearProbe(), *kept(finetune, checkpoint)),
             **common,
         ),
     )
+
+
+def kept(finetune: FineTune, checkpoint: Literal["best", "last", "both"]) -> tuple[FineTune, ...]:
+    """The weights of the best look, of the last step, or of either."""
+    last = finetune.model_copy(update={"checkpoint": "last"})
+    return {"best": (finetune,), "last": (last,), "both": (finetune, last)}[checkpoint]

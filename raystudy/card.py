@@ -7,10 +7,11 @@ is what its library says of it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from raystudy.hub.name import parse
-from raystudy.spec import Architecture, Backbone, Initialisation, Pretraining, Published
+from raystudy.spec import Architecture, Backbone, Initialisation, Published
 
 SELF_SUPERVISED = {"mae": "in1k", "dino": "in1k"}
 """Tags of timm that name a recipe alone, and what that was run on."""
@@ -39,18 +40,17 @@ class Card(NamedTuple):
 
 def card(backbone: Backbone) -> Card:
     """Raises ValueError for a model that nobody offers or that cannot be built."""
-    match backbone:
-        case Published():
-            return _of_published(backbone)
-        case Pretraining():
-            noise = f", {backbone.noise.name}" if backbone.noise else ""
-            family, number = _built(backbone.architecture)
-            learnt = f"{backbone.source.name} {backbone.size:,}{noise}"
-            return Card(family, number, learnt, backbone.method.name, "")
-        case Initialisation():
-            return Card(*_built(backbone.architecture), "nothing", "untrained", "")
+    if isinstance(backbone, Published):
+        return _of_published(backbone)
+    family, number = _built(backbone.architecture)  # pyright: ignore[reportArgumentType]
+    if isinstance(backbone, Initialisation):
+        return Card(family, number, "nothing", "untrained", "")
+    noise = f", {backbone.noise.name}" if backbone.noise else ""
+    learnt = f"{backbone.source.name} {backbone.size:,}{noise}"
+    return Card(family, number, learnt, backbone.method.name, "")
 
 
+@lru_cache(maxsize=256)  # a study has many backbones of one architecture
 def _built(architecture: Architecture) -> tuple[str, int]:
     import torch
 

@@ -1,4 +1,4 @@
-"""The command line: plan | run | status | report | metrics | ui, and what its other rooms add.
+"""The command line: plan | run | status | report | import | metrics | ui, and its other rooms.
 
 Heavy rooms are imported inside the command that needs them, so that help and plans come at once.
 """
@@ -18,6 +18,8 @@ from rich.table import Table
 
 from raystudy.cli_cluster import cluster as cluster_commands
 from raystudy.cli_data import data
+from raystudy.cli_fit import fit
+from raystudy.cli_import import import_table
 from raystudy.cli_mlflow import mlflow
 from raystudy.experiment import Experiment, ExperimentError, load, one_line
 from raystudy.kinds import OnDisk
@@ -34,8 +36,10 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 app.add_typer(cluster_commands)
 app.add_typer(mlflow, name="mlflow")
+app.command()(fit)
 metrics = typer.Typer(help="Metrics of finished cells.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
+app.command("import")(import_table)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -66,6 +70,18 @@ def plan(
     workers: Annotated[
         int, typer.Option(min=1, help="With --cluster: how many share a pre-training.")
     ] = 1,
+    next: Annotated[
+        int, typer.Option("--next", min=0, help="List this many pre-trainings to run first.")
+    ] = 0,
+    wanted: Annotated[
+        str,
+        typer.Option(
+            "--for", help="What --next is for: multiplier, alpha:latin, error@100000, claim:1 …"
+        ),
+    ] = "multiplier",
+    decided: Annotated[
+        bool, typer.Option("--decided", help="Which missing cells can change no verdict, and why.")
+    ] = False,
 ) -> None:
     """Show what a study would run, what is done already, and what the rest may cost. Data sets that
     are not here yet are named."""
@@ -83,6 +99,14 @@ def plan(
     todo = make_plan(study, there)
     print_plan(todo, absent)
     print_estimate(todo, there, device, nodes, workers)
+    if next or decided or todo.skipped_cells:
+        from raystudy.cli_next import print_decided, print_next, print_skipped
+
+        print_skipped(todo)
+        if decided:
+            print_decided(todo, there)
+        if next:
+            print_next(todo, there, wanted, next, device)
 
 
 @app.command(context_settings=WITH_OPTIONS)
@@ -119,6 +143,12 @@ def run(
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells again that failed before.")
+    ] = False,
+    skip_decided: Annotated[
+        bool,
+        typer.Option(
+            "--skip-decided", help="Seed by seed, without what can no longer change a verdict."
+        ),
     ] = False,
 ) -> None:
     """Run what is missing of a study, fit its laws, draw its report."""
@@ -174,10 +204,15 @@ def run(
             table,
             runs_at,
             retry_failed=retry_failed,
+            skip_decided=skip_decided,
         )
     if not outcome.is_mirrored:
         again = f"once it answers: raystudy mlflow sync {file} --store {public(store)}"
         err.print(f"[yellow]MLflow lacks some of it; {again}[/yellow]", soft_wrap=True)
+    if skip_decided:
+        from raystudy.cli_next import print_skipped
+
+        print_skipped(make_plan(study, there))
     out.print(f"Done in {duration(outcome.seconds)}.", end=" ")
     if outcome.report:
         out.print(f"Report: {outcome.report}", soft_wrap=True)
@@ -210,6 +245,8 @@ def status(
     ):
         left = len(missing) + (len(todo.failed_cells) if stage == "cells" else 0)
         table.add_row(stage, f"{len(total) - left:,}", f"{len(total):,}")
+    if imported := sum(len(one.cells) for one in todo.imported):
+        table.add_row("imported", f"{imported:,}", f"{imported:,}")
     out.print(table)
     print_failed(todo)
 

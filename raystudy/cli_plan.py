@@ -24,6 +24,10 @@ def print_plan(todo: Plan, absent: Sequence[Absent] = ()) -> None:
     """``absent`` are data sets that could not be asked what they hold."""
     twice = todo.num_requested - len(todo.cells)
     sources = [source for source in absent if isinstance(source, NotHere)]
+    if not todo.study.grids:
+        out.print(f"[bold]{todo.study.name}[/bold]: nothing to run")
+        _print_imported(todo)
+        return
     out.print(
         f"[bold]{todo.study.name}[/bold]: {len(todo.cells):,} cells on "
         f"{len(todo.pretrainings):,} pre-trainings of {len(todo.sources) + len(sources)} sources"
@@ -43,6 +47,10 @@ def print_plan(todo: Plan, absent: Sequence[Absent] = ()) -> None:
             numbers = (requested, len(all_), len(all_) - left, len(missing))
             table.add_row(stage, *("" if n is None else f"{n:,}" for n in numbers))
     out.print(table)
+    for one in todo.imported:
+        out.print(
+            f"imported: {len(one.cells):,} cells from {escape(one.spec.path)}", soft_wrap=True
+        )
     for data in absent:
         place = f"{escape(data.name)} ({data.of}), expected in {escape(data.place)}"
         out.print(f"[yellow]not here yet:[/yellow] {place}", soft_wrap=True)
@@ -110,6 +118,13 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def _print_imported(todo: Plan) -> None:
+    for one in todo.imported:
+        out.print(
+            f"imported: {len(one.cells):,} cells from {escape(one.spec.path)}", soft_wrap=True
+        )
 
 
 def _num_asked(todo: Plan) -> int:

@@ -104,7 +104,7 @@ def estimate(todo: Plan, store: Store, device: str | None = None) -> Estimate:
     return Estimate(
         device=rates.device,
         pretrain_s=seconds,
-        adapt_s=_adapt_s(todo.missing_cells, store),
+        adapt_s=_adapt_s(todo.missing_cells, _measured_cells(store)),
         flops=_flops(amounts, wanted) if counting else None,
         weights_bytes=sum(w for w, _ in sizes[num_trunks:]) if counting else None,
         trunks_bytes=sum(s for _, s in sizes[:num_trunks]) if counting else None,
@@ -112,6 +112,25 @@ def estimate(todo: Plan, store: Store, device: str | None = None) -> Estimate:
         selections_bytes=_selections_bytes(wanted),
         basis=rates.basis,
     )
+
+
+def seconds_by_backbone(
+    todo: Plan, store: Store, device: str | None = None
+) -> tuple[str, dict[str, float]]:
+    """The device, and what each backbone with missing cells takes by itself, by key: its
+    pre-training where that is missing, from the longest trunk that is done, and its missing cells.
+    """
+    rates = _Rates(todo, store, device)
+    cells: dict[str, list[Cell]] = {}
+    for cell in todo.missing_cells:
+        cells.setdefault(cell.backbone.key, []).append(cell)
+    measured = _measured_cells(store)
+    seconds = {key: _adapt_s(own, measured, guess=True) or 0.0 for key, own in cells.items()}
+    done = [trunk for trunk in todo.trunks if trunk not in todo.missing_trunks]
+    for spec in todo.missing_pretrainings:
+        counting = device is not None or not rates.needs_no_count(spec)
+        seconds[spec.key] += own_samples(spec, done) / rates.samples_per_s(spec, counting)
+    return rates.device, seconds
 
 
 class _Rates:
@@ -234,10 +253,13 @@ def _selections_bytes(specs: Sequence[Pretraining]) -> int:
     return BYTES_PER_EXAMPLE * sum(chosen.values())
 
 
-def _adapt_s(cells: Sequence[Cell], store: Store) -> float | None:
-    """Of one core, extraction of features included."""
-    measured = _measured_cells(store)
-    if any(not _is_small(c.backbone) and c.adaptation.name not in measured for c in cells):
+def _adapt_s(
+    cells: Sequence[Cell], measured: dict[str, float], guess: bool = False
+) -> float | None:
+    """Of one core, extraction of features included; None where only a ``guess`` could tell."""
+    if not guess and any(
+        not _is_small(c.backbone) and c.adaptation.name not in measured for c in cells
+    ):
         return None
     adapt = sum(
         measured.get(c.adaptation.name, SECONDS_PER_CELL[c.adaptation.inputs]) for c in cells

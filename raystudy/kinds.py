@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raystudy import seal
 from raystudy.key import canonical, digest, key
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from raystudy.shards.root import Root
     from raystudy.spec import Preprocessing
+    from raystudy.tasks.domains import Suite
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -496,6 +497,49 @@ class TaskOnDisk(Task):
         return Path(self.path) / name
 
 
+class TaskOfDomains(TaskOnDisk):
+    """A task in a folder for each domain: learnt from all of them but one, which is for testing."""
+
+    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
+
+    @property
+    @abstractmethod
+    def suite(self) -> Suite:
+        """Its domains, and how they are divided."""
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return self.suite.shifts
+
+    @property
+    def size(self) -> Size:
+        return self.suite.size
+
+    def missing(self, root: Path) -> Sequence[str]:
+        return self.suite.missing(root)
+
+    def files(self, root: Path) -> Sequence[str]:
+        return self.suite.files(root)
+
+    def num_train(self) -> Sequence[int]:
+        return self.suite.num_train(self.path)
+
+    def train(self) -> Examples:
+        return self.suite.train(self.path)
+
+    def validation(self) -> Examples:
+        return self.suite.validation(self.path)
+
+    def _test(self, shift: str | None) -> Examples:
+        return self.suite.test(self.path, shift)
+
+    def domain_of(self, id: str) -> str:
+        return self.suite.domain_of(id)
+
+    def part(self, shift: str) -> Integers | None:
+        return self.suite.part(self.path, shift)
+
+
 class Encoder(ABC):
     """A backbone ready to be adapted: what the extract stage hands to an adaptation."""
 
@@ -714,7 +758,8 @@ class Law(Spec, ABC):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a ledger says of a claim. ``effect`` lies in [``low``, ``high``] with 95 %."""
+    """What a ledger says of a claim. ``effect`` lies in [``low``, ``high``], with 95 % unless the
+    claim says another ``coverage``."""
 
     status: Literal["supported", "contradicted", "undecided"]
     effect: float
@@ -722,12 +767,18 @@ class Verdict:
     high: float
     unit: str
     detail: str
+    freedom: float | None = None
+    """Of Student's interval; None: seeds − 1. What a study could have detected follows from it
+    (``raystudy.intervals.detectable``)."""
 
 
 class Claim(Spec, ABC):
     """A statement of a paper as a test on a ledger."""
 
     kind: ClassVar[str] = "Claim"
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the interval that decides: more for one of several looks at a growing ledger
+    (``raystudy.decided``), or for one of many claims."""
 
     @property
     @abstractmethod

@@ -43,6 +43,17 @@ SCHEMA = pl.Schema(
 ``num_train`` counts the labelled examples used; ``split`` is "validation", "test" or
 "test-<shift>"; ``chosen`` is JSON; ``seconds`` is the cost of adapting and evaluating the cell."""
 
+PREDICTIONS = pl.Schema(
+    {
+        "cell": pl.String,
+        "split": pl.String,
+        "id": pl.String,
+        "label": pl.Int64,
+        "logits": pl.List(pl.Float32),
+    }
+)
+"""One row an example of a split of a cell; ``logits`` has one of each class."""
+
 SCORES = pl.Schema(
     {
         "cell": pl.String,
@@ -66,13 +77,16 @@ class Ledger:
         self.store = store
 
     def append(self, records: pl.DataFrame, predictions: pl.DataFrame) -> None:
-        """Add finished cells. ``records`` has ``SCHEMA``; ``predictions`` has columns cell, split,
-        id, label and logits (a list of C floats). Raises polars' SchemaError otherwise."""
+        """Add finished cells. ``records`` has ``SCHEMA``; ``predictions`` has ``PREDICTIONS``,
+        and is empty where others computed the numbers. Raises polars' SchemaError otherwise."""
         records = records.select(SCHEMA.names()).cast(SCHEMA)  # pyright: ignore[reportArgumentType]
         name = digest(sorted(records["cell"].unique())) + ".parquet"
+        # One group of rows a cell (of one task all have as many), so that a cell is read alone.
+        of_cell = len(predictions.filter(pl.col("cell") == pl.col("cell").first()))
+        groups = {"predictions": of_cell or None, "records": None}
         for room, frame in (("predictions", predictions), ("records", records)):
             buffer = io.BytesIO()
-            frame.write_parquet(buffer, compression="zstd")
+            frame.write_parquet(buffer, compression="zstd", row_group_size=groups[room])
             self.store.write(buffer.getvalue(), "ledger", room, name)
 
     def read(
@@ -127,7 +141,8 @@ class Ledger:
         """What a cell of a file predicted, by split."""
         path = self.store.path("ledger", "predictions", file)
         source = path if self.store.is_local else io.BytesIO(self.store.fs.cat_file(path))
-        frame = pl.scan_parquet(source).filter(pl.col("cell") == cell).collect()
+        rows = pl.scan_parquet(source).filter(pl.col("cell") == cell)
+        frame = rows.select("split", "label", "logits").collect()
         splits = frame.partition_by("split", maintain_order=True, as_dict=True)
         return {str(name): _scored(part) for (name,), part in splits.items()}
 

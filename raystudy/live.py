@@ -51,8 +51,9 @@ class LiveTable:
 
     def advance(self, stage: str, amount: float = 1.0) -> None:
         task = self._tasks[stage]
+        before = task.finished
         self._progress.advance(task.id, amount)
-        if task.finished:
+        if task.finished and not before:
             self._line(stage)
         self.refresh()
 
@@ -65,7 +66,8 @@ class LiveTable:
         if self._console.is_terminal:
             self._progress.refresh()
         elif self._tasks and time.monotonic() - self._last_line > PLAIN_EVERY_S:
-            self._line(list(self._tasks)[-1])
+            for stage in [name for name, task in self._tasks.items() if not task.finished]:
+                self._line(stage)
 
     def _line(self, stage: str) -> None:
         self._last_line = time.monotonic()

@@ -63,7 +63,7 @@ def mirror(todo: Plan, store: Store, tracker: Tracker) -> None:
             _start(spec, tracker)
             tracker.log(spec.key, [(int(step), point) for step, point in curve])
             _finish(spec, store, tracker)
-    cells = (cell.key for cell in todo.cells)
+    cells = [cell.key for cell in todo.cells] + [key for one in todo.imported for key in one.cells]
     tracker.log_cells(Ledger(store).read(cells, todo.study.metrics))
 
 

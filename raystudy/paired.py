@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from raystudy.intervals import COVERAGE, mean_interval
-
-POWER = 0.8
+from raystudy.intervals import COVERAGE, POWER, mean_interval
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ Nothing runs here and nothing heavy is imported.
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from raystudy.failures import failures
+from raystudy.imports import Read, read_all
 from raystudy.key import difference
 from raystudy.kinds import Method, Noise, Rendered, Source, Task
 from raystudy.ledger import Ledger
+from raystudy.skipped import skipped
 from raystudy.spec import FULL, Cell, Pretraining, Study, Trunk
 from raystudy.stages.index import leaves
 from raystudy.store import Store
@@ -38,6 +40,10 @@ class Plan:
     sources: list[Source]
     missing_sources: list[Rendered]
     """To be rendered; data sets on disk are indexed before there is a plan."""
+    imported: list[Read]
+    """What others computed: nothing is left to do."""
+    skipped_cells: dict[str, str] = field(default_factory=dict)
+    """Key → why, of missing cells that a run left out because what they are for is decided."""
 
     @property
     def work(self) -> list[Pretraining]:
@@ -56,15 +62,18 @@ class Plan:
         return sum(1 for grid in self.study.grids for _ in grid.cells())
 
 
-def plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan:
-    """What is missing; with ``retry_failed`` what failed is, too.
+def plan(
+    study: Study, store: Store, *, retry_failed: bool = False, leave_out: Container[str] = ()
+) -> Plan:
+    """What is missing, but for the cells (by key) to ``leave_out``; with ``retry_failed`` what
+    failed is, too.
 
     Raises ValueError or FileNotFoundError, in one clear line, for what can never run.
     """
     cells = study.cells()
     check(cells)
     done = Ledger(store).cells()
-    missing_cells = [c for c in cells if c.key not in done]
+    missing_cells = [c for c in cells if c.key not in done and c.key not in leave_out]
     failed = {} if retry_failed else failures(store, (c.key for c in missing_cells))
     missing_cells = [c for c in missing_cells if c.key not in failed]
     pretrainings = _pretrainings(cells)
@@ -91,6 +100,8 @@ def plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan:
         missing_trunks=missing_trunks,
         sources=list(sources.values()),
         missing_sources=list(missing_sources.values()),
+        skipped_cells=skipped(store, study.name, (c.key for c in missing_cells)),
+        imported=read_all(study),
     )
 
 
@@ -154,6 +165,8 @@ def check(cells: Iterable[Cell]) -> None:
 
 def _as_often_tuned(one: Cell, other: Cell) -> None:
     """What is tuned more looks better, whatever it is."""
+    if one.adaptation.key == other.adaptation.key:  # to list settings takes milliseconds
+        return
     numbers = [len(cell.adaptation.configurations()) for cell in (one, other)]
     if numbers[0] != numbers[1]:
         arms = [

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raystudy.intervals import COVERAGE
+from raystudy.intervals import percentile_interval
 from raystudy.randomness import generator
 
 Doubles = NDArray[np.float64]
@@ -163,8 +163,8 @@ def _line(
         float(slope[0]),
         float(intercept[0]),
         float(r2[0]),
-        _percentiles(slope[1:]),
-        _percentiles(r2[1:]),
+        percentile_interval(slope[1:]),
+        percentile_interval(r2[1:]),
         len(x),
         num_left_out,
     )
@@ -187,15 +187,6 @@ def _least_squares(
         slope = np.where(varies, xy / xx, np.nan)
         r2 = np.where(varies & (yy > 1e-12 * np.square(y).max()), xy**2 / (xx * yy), np.nan)
     return slope, y_mean + y_off - slope * (x_mean + x_off), r2
-
-
-def _percentiles(values: Doubles) -> Interval:
-    """95 %, of the resamples in which a line could be drawn; (−inf, inf) if there is none."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return -np.inf, np.inf
-    low, high = np.percentile(values, [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
-    return float(low), float(high)
 
 
 def _stretch(accuracy: Doubles, axis: Axis) -> Doubles:

@@ -20,16 +20,19 @@ import polars as pl
 import raystudy
 from raystudy.annotate import annotated
 from raystudy.driver import sole_driver
+from raystudy.imports import Read, in_order, keep, read_all
 from raystudy.key import digest
 from raystudy.ledger import Ledger
 from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
 from raystudy.public import public
+from raystudy.rungs import rungs
+from raystudy.skipped import skipped
 from raystudy.spec import Pretraining, Study, Trunk
 from raystudy.spool import Spool
 from raystudy.stages.adapt import Unit, units
+from raystudy.stages.answers import answers
 from raystudy.stages.event import Event
-from raystudy.stages.hits import hits
 from raystudy.stages.index import leaves
 from raystudy.stages.promise import promises
 from raystudy.stages.score import score, unscored
@@ -80,9 +83,11 @@ def run(
     tracking_uri: str,
     *,
     retry_failed: bool = False,
+    skip_decided: bool = False,
 ) -> Outcome:
     """Compute what is missing of ``study``, then fit and report. Cells that failed are left alone,
-    unless ``retry_failed``.
+    unless ``retry_failed``; with ``skip_decided`` seeds run one after the other, and what can no
+    longer change a verdict is left out (``raystudy.rungs``).
 
     ``open_site`` is called only if something is missing. Raises ValueError or FileNotFoundError for
     what can never run, BusyError if another driver is at it.
@@ -95,16 +100,19 @@ def run(
         spool = Spool(partial(check, tracking_uri))
         try:
             if todo.missing_cells:
+                parts = rungs(todo, store, retry_failed=retry_failed) if skip_decided else [todo]
                 with open_site() as site:
                     events = partial(track, store=store, tracker=tracker, spool=spool)
-                    _compute(todo, site, store, events, watcher, outcome)
+                    for part in parts:
+                        _compute(part, site, store, events, watcher, outcome)
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             spool.add(lambda: tracker.end_all(status))
             spool.drain()
             raise
         score_study(study, store, watcher)
-        page = report(study, store, watcher)
+        keep(todo.imported, store)
+        page = report(study, store, watcher, imported=todo.imported)
         watcher.begin("mlflow", 1, "mirror")
         if spool.is_refused:
             spool = Spool(partial(check, tracking_uri))
@@ -133,6 +141,7 @@ def sync(study: Study, store: Store, tracking_uri: str) -> tuple[int, int]:
     todo = plan(study, store)
     with sole_driver(study, store):
         tracker = open_tracker(study, store, tracking_uri)
+        keep(todo.imported, store)
         mirror(todo, store, tracker)
         folder = report_folder(study, store)
         if (folder / "report.html").exists():
@@ -151,21 +160,32 @@ def score_study(study: Study, store: Store, watcher: Watcher) -> int:
     return total
 
 
-def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False) -> Path | None:
+def report(
+    study: Study,
+    store: Store,
+    watcher: Watcher,
+    *,
+    force: bool = False,
+    imported: Sequence[Read] | None = None,
+) -> Path | None:
     """Draw the report from the ledger, unless the same one is already drawn. None if there is no
-    pre-trained backbone to report on."""
+    pre-trained backbone to report on. ``imported`` is what the study's tables hold, if they have
+    been read. Raises as ``raystudy.imports.read``."""
     from raystudy.report.models import Evidence
     from raystudy.report.page import write_report
     from raystudy.report.view import MissingCellsError
 
-    records = Ledger(store).read((cell.key for cell in study.cells()), study.metrics)
+    found = read_all(study) if imported is None else imported
+    keep(found, store)
+    cells = [cell.key for cell in study.cells()] + [key for one in found for key in one.cells]
+    records = in_order(Ledger(store).read(cells, study.metrics), found)
     if records.is_empty():
         return None
     folder = report_folder(study, store)
     # What the page says is a function of the records, the study and the code that draws it.
-    content = digest(
-        [study.key, raystudy.__version__, records.select("cell", "split", "metric", "value").rows()]
-    )
+    left_out = skipped(store, study.name, (cell.key for cell in study.cells()))
+    rows = records.select("cell", "split", "metric", "value").rows()
+    content = digest([study.key, raystudy.__version__, rows, *sorted(left_out.items())])
     stamp, page = folder / "content.json", folder / "report.html"
     drawn = json.loads(stamp.read_text()) if stamp.exists() and page.exists() else None
     if drawn == content and not force:
@@ -173,10 +193,11 @@ def report(study: Study, store: Store, watcher: Watcher, *, force: bool = False)
     watcher.begin("report", 1, "page")
     try:
         evidence = None
-        if records["architecture"].n_unique() > 1:  # the rest need not load torch for this
+        if study.grids and records["architecture"].n_unique() > 1:  # others need no torch for it
             records = annotated(study, records)
-            evidence = Evidence(promises(study.cells(), store), hits(study.cells(), store))
-        write_report(study, records, folder, facts(study, store, records), evidence)
+            cells = study.cells()
+            evidence = Evidence(promises(cells, store), *answers(cells, store))
+        write_report(study, records, folder, facts(study, store, records, found), evidence)
     except MissingCellsError as error:
         log.warning("no report yet: %s", error)
         return None
@@ -199,23 +220,39 @@ def _published(page: Path, study: Study, store: Store) -> str:
     return f"{public(store.url)}/studies/{study.name}/{page.name}"
 
 
-def facts(study: Study, store: Store, records: pl.DataFrame) -> dict[str, str | float | int]:
+def facts(
+    study: Study, store: Store, records: pl.DataFrame, imported: Sequence[Read] = ()
+) -> dict[str, str | float | int]:
     """Numbers about the computation itself, for the foot of the report."""
     specs = {c.backbone.key: c.backbone for c in study.cells()}
     trained = [s for s in specs.values() if isinstance(s, Pretraining)]
     finished = store.done_keys("pretrainings")
     trained = [s for s in trained if s.key in finished]
     spent = [store.provenance("pretrainings", s.key)["spent_s"] for s in trained]
-    return {
-        "cells": records["cell"].n_unique(),
+    done = set(records["cell"])
+    left_out = skipped(store, study.name, (c.key for c in study.cells() if c.key not in done))
+    ours = {
         "pre-trainings": len(spent),
         **_damage_by_source(trained, store),
         "samples seen": sum(s.samples_seen for s in trained),
         "pre-training time (worker seconds)": round(sum(spent)),
         "adaptation time (worker seconds)": round(records.unique("cell")["seconds"].sum()),
+    }
+    return {
+        "cells": len(done),
+        **_skipped_by_reason(left_out),
+        **(ours if study.grids else {}),
+        **{f"imported from {Path(one.spec.path).name}": one.summary for one in imported},
         "raystudy": raystudy.__version__,
         "python": platform.python_version(),
     }
+
+
+def _skipped_by_reason(left_out: Mapping[str, str]) -> dict[str, str]:
+    """Cells that were left out because what they are for is decided; nothing where none was."""
+    counts = Counter(left_out.values())
+    said = "; ".join(f"{number:,}: {reason}" for reason, number in counts.items())
+    return {"cells skipped, for it is decided": said} if said else {}
 
 
 def _damage_by_source(trained: Sequence[Pretraining], store: Store) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, SerializeAsAny, model_validator
 
 from raystudy.hub.name import parse
+from raystudy.imported import Imported
 from raystudy.key import digest
 from raystudy.kinds import Adaptation, Claim, Law, Method, Metric, Noise, Source, Spec, Task
 
@@ -436,13 +437,22 @@ class Study(Spec):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str = ""
-    grids: tuple[Grid, ...]
+    grids: tuple[Grid, ...] = ()
+    tables: tuple[Imported, ...] = ()
+    """Results of others, beside those of the grids or alone."""
     law: SerializeAsAny[Law] | None = None
     metrics: tuple[SerializeAsAny[Metric], ...] = ()
     """Beside accuracy and negative log-likelihood: computed from the predictions that are kept, so
     more of them cost no model."""
     claims: tuple[SerializeAsAny[Claim], ...] = ()
 
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.grids and not self.tables:
+            raise ValueError("Study has neither grids nor tables, so it has no cell; give one")
+        return self
+
     def cells(self) -> list[Cell]:
-        """Every cell once, in the order of the grids."""
+        """Every cell once, in the order of the grids; those of ``tables`` are finished, and only
+        their rows know them (``raystudy.imports``)."""
         return list({cell.key: cell for grid in self.grids for cell in grid.cells()}.values())

@@ -51,6 +51,8 @@ NAME = "{adaptation} on {task} · {method} {source} {size} {noise} · seed {seed
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page as one of training runs and their metrics, not of an assistant's traces."""
 
+FULL_STEP = 10_000_000
+"""Of a cell on full data of which nobody says how many examples that is."""
 SEARCH_PAGE = 1000
 METRICS_PER_BATCH = 900  # of the 1,000 entities MLflow takes at once; the rest is for tags
 VALUE_LENGTH = 6000
@@ -222,9 +224,7 @@ class Tracker:
 
         points = {}
         for row in rows:
-            metric = _metric(
-                "{task}/{split}/{metric}".format_map(row), row["value"], row["num_train"]
-            )
+            metric = _metric("{task}/{split}/{metric}".format_map(row), row["value"], _step(row))
             points[metric.key, metric.step] = metric
         contents, run, params = digest(sorted(points)), self._run(key), []
         if run and run.records == contents and run.status == "FINISHED":
@@ -371,6 +371,13 @@ def _known(run: MlflowRun) -> _Run:
     return _Run(run.info.run_id, run.info.status, run.data.tags.get(RECORDS))
 
 
+def _step(row: Mapping[str, Any]) -> int:
+    """The training examples, or the shots where those are not known."""
+    if row["num_train"] is not None:
+        return row["num_train"]
+    return FULL_STEP if row["shots"] == "full" else int(row["shots"])
+
+
 def _metric(name: str, value: float, step: int) -> Metric:
     from mlflow.entities import Metric
 
@@ -380,7 +387,8 @@ def _metric(name: str, value: float, step: int) -> Metric:
 
 def _allowed(text: str) -> str:
     """``text`` in the characters that MLflow allows for metrics and parameters."""
-    return re.sub(r"[^\w./ -]", "_", text)
+    allowed = re.sub(r"[^\w./ -]", "_", text)
+    return "/".join("_" if part in ("", ".", "..") else part for part in allowed.split("/"))
 
 
 def _batches(metrics: list[Metric]) -> Iterator[list[Metric]]:

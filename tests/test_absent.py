@@ -125,7 +125,7 @@ def test_paper_1_plans_without_any_data(
     monkeypatch.chdir(tmp_path)
     study = load(PAPER_1).study(["--scale", "paper", "--seeds", str(seeds)])
     planned, absent = expected(study)
-    assert len(absent) == 9
+    assert len(absent) == 9 + 9  # sources and tasks
     todo = plan(planned, store)
     # CLIP on 1 + 6 + 6 + 6 + 5 + 6 + 3 sizes and two kinds of ImageNet captions, SimCLR on seven.
     assert len(todo.pretrainings) == (33 + 2 + 7 + 1) * seeds

@@ -61,7 +61,8 @@ def test_a_killed_holder_holds_nothing(store: Store, tmp_path: Path) -> None:
 
 def test_claims_on_other_work_do_not_wait(store: Store) -> None:
     with claimed(store, "a"), claimed(store, "b"):
-        pass
+        assert store.names("claims") == ["a", "b"]
+    assert store.names("claims") == []
 
 
 @pytest.fixture

@@ -1,11 +1,17 @@
 """The command line: quick answers, and one clear line for each mistake, before anything runs."""
 
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from raystudy.ledger import Ledger
+from raystudy.metrics.ece import ECE
+from raystudy.store import Store
 
 ROOT = Path(__file__).parents[1]
 RAYSTUDY = str(Path(sys.executable).parent / "raystudy")
@@ -136,3 +142,46 @@ def test_a_wrong_argument_is_one_clear_line(arguments: list[str], expected: str)
     assert result.returncode == 2
     assert expected in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+CALIBRATED = """
+from raystudy.adapt.linear_probe import LinearProbe
+from raystudy.metrics.ece import ECE
+from raystudy.spec import Architecture, Grid, Preprocessing, Study
+from raystudy.tasks.digits import Digits
+
+
+def study(calibrated: bool = False) -> Study:
+    seen = Preprocessing(image_size=16, grayscale=True, standardise="image")
+    small = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
+    architecture = Architecture(name="resnet18", args=small, preprocessing=seen)
+    grid = Grid(
+        architectures=(architecture,),
+        tasks=(Digits(),),
+        adaptations=(LinearProbe(),),
+        shots=(5, "full"),
+        seeds=(0,),
+    )
+    return Study(name="untrained", grids=(grid,), metrics=(ECE(),) if calibrated else ())
+"""
+
+
+@pytest.mark.slow
+def test_a_metric_is_added_to_a_finished_study(tmp_path: Path) -> None:
+    """With nothing left in the store but its ledger: no model is opened."""
+    (tmp_path / "experiment.py").write_text(CALIBRATED)
+    store = tmp_path / "runs"
+    run = raystudy("run", "experiment.py", "--in-process", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    for room in store.iterdir():
+        if room.is_dir() and room.name != "ledger":
+            shutil.rmtree(room)
+    asked = ("metrics", "recompute", "experiment.py", "--calibrated", "true")
+    first, again = raystudy(*asked, cwd=tmp_path), raystudy(*asked, cwd=tmp_path)
+    assert "2 cells scored; metrics: ece" in first.stdout, first.stderr
+    assert "0 cells scored; metrics: ece" in again.stdout, again.stderr
+    ledger = Ledger(Store(store))
+    for row in ledger.read(metrics=[ECE()]).filter(metric="ece").iter_rows(named=True):
+        own = ledger.predictions([row["cell"]]).filter(split=row["split"])
+        logits, labels = np.array(own["logits"].to_list()), own["label"].to_numpy()
+        assert row["value"] == ECE().compute(logits, labels)

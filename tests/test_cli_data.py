@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from raystudy import cli_data
-from raystudy.shards import root
+from raystudy.shards import retried
 from raystudy.shards.manifest import described
 
 from .tasks.miniatures import tiny
@@ -25,7 +25,7 @@ RAYSTUDY = str(Path(sys.executable).parent / "raystudy")
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retried, "FIRST_WAIT_S", 0.001)
     for console in (cli_data.out, cli_data.err):
         monkeypatch.setattr(console, "_width", 300)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pyarrow.parquet import ParquetFile
 
 from raystudy.ledger import SCHEMA, Ledger
 from raystudy.store import Store
@@ -43,6 +44,20 @@ def test_a_cell_written_twice_counts_once(ledger: Ledger) -> None:
     ledger.append(both[0], both[1])
     assert ledger.read()["cell"].to_list() == ["a", "b"]
     assert len(ledger.predictions(["a", "b"])) == 2
+
+
+def test_a_cell_lies_in_a_group_of_its_own(tmp_path: Path) -> None:
+    """Or each cell that is read would cost as much as all of its file."""
+    ledger = Ledger(Store(tmp_path))
+    pairs = zip(*(rows(cell, 0.5) for cell in "abc"), strict=True)
+    records, predictions = (pl.concat(frames) for frames in pairs)
+    twice = predictions.with_columns(split=pl.lit("validation"))
+    ledger.append(records, pl.concat([predictions, twice]).sort("cell"))
+    (file,) = (tmp_path / "ledger" / "predictions").iterdir()
+    stored = ParquetFile(file)
+    groups = [stored.read_row_group(i)["cell"].to_pylist() for i in range(stored.num_row_groups)]
+    assert groups == [["a", "a"], ["b", "b"], ["c", "c"]]
+    assert set(ledger.scored_splits(ledger.files()[0], "b")) == {"test", "validation"}
 
 
 def test_records_without_the_schema_are_refused(ledger: Ledger) -> None:

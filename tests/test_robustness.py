@@ -1,8 +1,7 @@
 """Lines over accuracies: least squares by hand, published tables, and what cannot be fitted."""
 
 import csv
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,11 +16,8 @@ from raystudy.robustness import (
     effective_robustness,
 )
 
-ROOT = Path(__file__).parents[1]
-PUBLISHED = (
-    next((p for p in (ROOT, ROOT.parent) if (p / "shared/published").is_dir()), ROOT)
-    / "shared/published/15_accuracy_on_the_line"
-)
+from .published import folder
+
 STRETCH = {
     "probit": stats.norm.ppf,
     "logit": lambda a: np.log(a / (1 - a)),
@@ -188,9 +184,7 @@ class TestAgreement:
 
 
 def tables(name: str) -> list[dict[str, str]]:
-    if not (PUBLISHED / name).exists():
-        pytest.skip(f"the published table {name} is not beside this checkout")
-    with (PUBLISHED / name).open() as file:
+    with (folder("15_accuracy_on_the_line") / name).open() as file:
         return list(csv.DictReader(file))
 
 
@@ -235,7 +229,10 @@ def test_published_accuracies_give_the_reference_lines(shift: str) -> None:
         if row["val"] and row[shift]
     ]
     points = [p for p in points if all(map(is_measured, p))]
-    reproduces("imagenet-testbed", shift, *np.transpose(points))
+    found, expected = fitted(*np.transpose(points)), reference("imagenet-testbed", shift)
+    assert found.num_points == expected.num_points
+    assert found.lines == pytest.approx(expected.lines, rel=1e-5)
+    assert found.r2 == pytest.approx(expected.r2, abs=1e-6)
 
 
 @pytest.mark.parametrize("shift", ["imagenetv2-matched-frequency", "imagenet-r"])
@@ -246,20 +243,34 @@ def test_timms_results_give_the_reference_lines(shift: str) -> None:
         shifted, lost = float(row["top1"]) / 100, -float(row["top1_diff"]) / 100
         x, y = best.get(row["model"], (0.0, 0.0))
         best[row["model"]] = max(x, shifted + lost), max(y, shifted)
-    reproduces("timm", shift, *np.transpose(list(best.values())))
+    found = fitted(*np.transpose(list(best.values())))
+    expected = reference("timm", shift)
+    assert found.num_points == expected.num_points
+    assert found.lines == pytest.approx(expected.lines, rel=1e-5)
+    assert found.r2 == pytest.approx(expected.r2, abs=1e-6)
 
 
-def reproduces(testbed: str, shift: str, x: np.ndarray, y: np.ndarray) -> None:
-    (expected,) = (
+class Fits(NamedTuple):
+    """Slope and intercept on probit axes and slope on linear ones; R² of both."""
+
+    num_points: int
+    lines: tuple[float, ...]
+    r2: tuple[float, ...]
+
+
+def fitted(x: np.ndarray, y: np.ndarray) -> Fits:
+    probit = accuracy_line(x, y, num_resamples=50)
+    linear = accuracy_line(x, y, "linear", num_resamples=50)
+    lines = (probit.slope, probit.intercept, linear.slope)
+    return Fits(probit.num_points, lines, (probit.r2, linear.r2))
+
+
+def reference(testbed: str, shift: str) -> Fits:
+    (row,) = (
         row
         for row in tables("reference_probit_fits.csv")
         if (row["testbed"], row["shift"]) == (testbed, shift)
     )
-    probit = accuracy_line(x, y, num_resamples=50)
-    assert probit.num_points == int(expected["n"])
-    assert probit.slope == pytest.approx(float(expected["probit_slope"]), rel=1e-5)
-    assert probit.intercept == pytest.approx(float(expected["probit_intercept"]), rel=1e-5)
-    assert probit.r2 == pytest.approx(float(expected["R2_probit"]), abs=1e-6)
-    linear = accuracy_line(x, y, "linear", num_resamples=50)
-    assert linear.slope == pytest.approx(float(expected["linear_slope"]), rel=1e-5)
-    assert linear.r2 == pytest.approx(float(expected["R2_linear"]), abs=1e-6)
+    lines = (row["probit_slope"], row["probit_intercept"], row["linear_slope"])
+    r2 = (row["R2_probit"], row["R2_linear"])
+    return Fits(int(row["n"]), tuple(map(float, lines)), tuple(map(float, r2)))

@@ -111,6 +111,39 @@ def test_features_are_those_of_timm(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "mean", "num_classes"),
+    [
+        ("vit_tiny_patch16_224.augreg_in21k_ft_in1k", 0.5, 10),
+        ("vit_base_patch16_224.mae", 0.485, 0),
+    ],
+)
+def test_each_model_sees_images_as_it_learnt_them_with_a_head_or_without(
+    name: str, mean: float, num_classes: int, tmp_path: Path
+) -> None:
+    """A mean and deviation that are not ImageNet's; and weights without a head, as of MAE, which
+    has never had one."""
+    small: dict[str, Any] = {"depth": 1, "embed_dim": 12, "num_heads": 2, "img_size": 32}
+    torch.manual_seed(0)
+    model: Any = timm.create_model(name, num_classes=num_classes, **small).eval()
+    assert any(n.startswith("head.") for n in model.state_dict()) == bool(num_classes)
+    save_file(tensors(model), tmp_path / "w.safetensors")
+    spec = published(tmp_path / "w.safetensors", f"timm/{name}", args=small)
+    opened = open_published(spec)
+    assert opened.preprocessing.mean
+    assert opened.preprocessing.mean[0] == mean
+    assert opened.preprocessing.image_size == 32
+    seen = resolve_data_config({"input_size": (3, 32, 32)}, model=model)
+    transform: Any = create_transform(**seen)
+    with torch.inference_mode():
+        views = torch.stack([transform(Image.fromarray(i)) for i in IMAGES])  # pyright: ignore
+        expected = model.forward_head(model.forward_features(views), pre_logits=True)
+        exact = opened.backbone(views)
+    torch.testing.assert_close(exact, expected)
+    assert exact.shape == (len(IMAGES), 12)
+    np.testing.assert_allclose(features(spec), expected, atol=0.05, rtol=0.05)  # whole grey levels
+
+
 def test_a_library_s_own_converter_reads_the_names_of_the_authors(tmp_path: Path) -> None:
     """ConvNeXt as its authors saved it: 'downsample_layers.0.0' for timm's 'stem.0'."""
     small: dict[str, Any] = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}

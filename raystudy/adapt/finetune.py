@@ -59,6 +59,9 @@ class FineTune(Adaptation):
     """Of the forward pass in training (autocast)."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """SGD with a momentum of 0.9."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Of the looks, whose weights are kept, and by whose loss learning rates are compared: with
+    ``last`` the looks before the last step are left out, and the name says so."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -74,11 +77,16 @@ class FineTune(Adaptation):
                 "FineTune.patience counts looks at the validation examples, of which there is one; "
                 "set evaluate_every too"
             )
+        if self.checkpoint == "last" and (self.patience or not self.evaluate_every):
+            raise ValueError(
+                "FineTune.checkpoint='last' is for comparison with the best of several looks: it "
+                "goes with evaluate_every, and without patience"
+            )
         return self
 
     @property
     def name(self) -> str:
-        return NAMES[self.head]
+        return NAMES[self.head] + ("-last-step" if self.checkpoint == "last" else "")
 
     def configurations(self) -> Sequence[FineTune]:
         return [self.model_copy(update={"learning_rates": (r,)}) for r in self.learning_rates]

@@ -180,7 +180,8 @@ class _Run:
 def _best_look(run: _Run, spec: FineTune, validation: Examples) -> tuple[float, int]:
     """The least validation loss and its step; ``run.model`` ends with the weights of that step."""
     best, step, kept, worse = math.nan, 0, None, 0
-    every = spec.evaluate_every or max(1, run.num_steps)
+    looks = spec.evaluate_every if spec.checkpoint == "best" else None
+    every = looks or max(1, run.num_steps)
     for until in [*range(every, run.num_steps, every), run.num_steps]:
         run.advance(until)
         loss = validation_loss(run.model, validation, run.preprocessing)
@@ -188,7 +189,7 @@ def _best_look(run: _Run, spec: FineTune, validation: Examples) -> tuple[float, 
             break
         if not best <= loss:
             best, step, worse = loss, run.step, 0
-            kept = copy.deepcopy(run.model.state_dict()) if spec.evaluate_every else None
+            kept = copy.deepcopy(run.model.state_dict()) if looks else None
         else:
             worse += 1
             if worse == spec.patience:

@@ -13,6 +13,11 @@ from raystudy.kinds import Floats
 ShotsName = Annotated[str, Field(coerce_numbers_to_str=True)]
 """As the ledger writes them: "1", "5", …, "full"."""
 
+NO_INTERVAL = ", which gives no interval"
+"""Of a single seed or task."""
+Tasks = str | tuple[str, ...]
+"""One, or several that stand in for seeds (``replicated``)."""
+
 DISTINGUISHING = ("architecture", "noise_rate", "num_train", "backbone", "cell")
 
 
@@ -59,6 +64,41 @@ def accuracies(
         raise ValueError(f"with {asked}, cells are missing: {shown}{more}; run them")
     values = grid.join(rows, on=names, how="left", maintain_order="left")["value"]
     return 100 * values.to_numpy().reshape([len(v) for v in levels]), levels
+
+
+def replicated(
+    records: pl.DataFrame,
+    task: Tasks,
+    fixed: Mapping[str, str | int | None],
+    axes: Mapping[str, Sequence[str | int] | None],
+) -> tuple[Floats, list[list], str]:
+    """``accuracies`` over ``axes`` and then over what repeats them, the levels of ``axes``, and
+    what repeats them in words.
+
+    Of one task its seeds do. Of several tasks each is one repetition, the mean of its seeds: an
+    interval is then of tasks like these, and of luck too, as far as luck differs between tasks.
+    """
+    if isinstance(task, str):
+        found, (*levels, seeds) = accuracies(
+            records, {**fixed, "task": task}, {**axes, "seed": None}
+        )
+        return found, levels, _counted(len(seeds), "seed")
+    found, (*levels, _, seeds) = accuracies(
+        records, fixed, {**axes, "task": list(task), "seed": None}
+    )
+    words = f"{_counted(len(task), 'task')}, {_counted(len(seeds), 'seed')} each"
+    return found.mean(-1), levels, words
+
+
+def accuracy_of(task: Tasks) -> str:
+    """What a claim speaks of."""
+    if isinstance(task, str):
+        return f"{task} accuracy"
+    return f"accuracy on {_counted(len(task), 'task')} ({', '.join(task)})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"one {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _text(place: Mapping) -> str:

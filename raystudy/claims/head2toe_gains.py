@@ -11,7 +11,6 @@ from pydantic import Field
 
 from raystudy.claims.accuracies import ShotsName
 from raystudy.claims.suite import from_scratch, over_suite
-from raystudy.intervals import COVERAGE
 from raystudy.kinds import Claim, Floats, Verdict
 from raystudy.randomness import generator
 
@@ -72,7 +71,7 @@ class Head2ToeGainsWhereAffinityIsLow(Claim):
             records, self.tasks, self.fine_tuning, self.shots, self.architecture, seeds
         )
         affinity, gain = probe - scratch, head - probe  # (tasks, seeds)
-        slope, half = _slope(affinity, gain)
+        slope, half = _slope(affinity, gain, self.coverage)
         effect, low, high = (-10 * v for v in (slope, slope + half, slope - half))
         lowest, highest = (self.tasks[i] for i in affinity.mean(1).argsort()[[0, -1]])
         of = dict(zip(self.tasks, zip(affinity.mean(1), gain.mean(1), strict=True), strict=True))
@@ -88,7 +87,7 @@ class Head2ToeGainsWhereAffinityIsLow(Claim):
         )
 
 
-def _slope(affinity: Floats, gain: Floats) -> tuple[float, float]:
+def _slope(affinity: Floats, gain: Floats, coverage: float) -> tuple[float, float]:
     """How the gain changes with affinity, both (tasks T, seeds S), and half of the interval's
     width: infinite for one seed, whose noise is in both."""
     num_tasks, num_seeds = affinity.shape
@@ -103,7 +102,7 @@ def _slope(affinity: Floats, gain: Floats) -> tuple[float, float]:
     pair = rng.integers(len(one), size=(NUM_RESAMPLES, num_tasks))
     slopes = _least_squares(affinity[task, one[pair]], gain[task, other[pair]])
     error = slopes[np.isfinite(slopes)].std(ddof=1)
-    return slope, float(stdtrit(num_tasks - 2, (1 + COVERAGE) / 2) * error)
+    return slope, float(stdtrit(num_tasks - 2, (1 + coverage) / 2) * error)
 
 
 def _least_squares(x: Floats, y: Floats) -> Floats:

@@ -57,7 +57,7 @@ class Head2ToeMatchesFineTuning(Claim):
             },
         )
         lead = head - tuned  # (tasks, seeds)
-        effect, low, high = mean_interval(lead.mean(0))
+        effect, low, high = mean_interval(lead.mean(0), self.coverage)
         of_task = sorted(zip(lead.mean(1), self.tasks, strict=True))
         (least, worst), (most, best) = of_task[0], of_task[-1]
         least_allowed = -self.margin

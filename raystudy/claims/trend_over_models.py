@@ -70,7 +70,7 @@ class TrendOverModels(Claim):
             slopes.append(float(dx @ dy / (dx @ dx)))
         if not slopes:
             raise ValueError(f"no {self.of} under {self.adaptation} at {self.shots} shots")
-        effect, low, high = mean_interval(slopes)
+        effect, low, high = mean_interval(slopes, self.coverage)
         sign = BETTER[self.of][2]
         supported, contradicted = (low > 0, high < 0) if sign > 0 else (high < 0, low > 0)
         models = table.select(MODEL).n_unique()

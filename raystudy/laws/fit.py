@@ -22,11 +22,12 @@ from raystudy.intervals import percentile_coverage, resample_seeds
 from raystudy.kinds import Integers, Law
 from raystudy.laws.arrays import Doubles
 from raystudy.laws.basins import explore, num_free, refit, set_up
-from raystudy.laws.bootstrap import resample
+from raystudy.laws.bootstrap import distinct, resample
 from raystudy.laws.fitted import PERCENTILES, Fit, Settings, bound_reasons
 from raystudy.laws.losses import Loss, named
 from raystudy.laws.status import FitError, FitStatus
 from raystudy.laws.table import Column, Runs, read
+from raystudy.laws.words import in_words
 
 __all__ = ["PERCENTILES", "Fit", "FitError", "FitStatus", "extrapolation_error", "fit", "fit_law"]
 
@@ -129,7 +130,7 @@ def _judged(found: Fit, reasons: list[str], spare: int) -> Fit:
     unsure, stuck = bound_reasons(found)
     others = [basin for basin in found.basins[1:] if basin.near]
     several = [
-        f"another minimum, {_text(law, basin.parameters, fixed)}, fits about as well "
+        f"another minimum, {in_words(law, basin.parameters, fixed)}, fits about as well "
         f"(objective {basin.objective:.6g}, the best {found.basins[0].objective:.6g})"
         for basin in others[:3]
     ]
@@ -145,11 +146,6 @@ def _copies(runs: Runs | None) -> int:
         return 0
     rows = np.column_stack([runs.x, runs.y])
     return len(rows) - len(np.unique(rows, axis=0))
-
-
-def _text(law: Law, parameters: Doubles, fixed: set[str]) -> str:
-    pairs = zip(law.parameters, parameters, strict=True)
-    return ", ".join(f"{name} {value:.4g}" for name, value in pairs if name not in fixed)
 
 
 def fit_law(
@@ -175,7 +171,7 @@ def fit_law(
     if len(names) > 1:
         counts, frequency = resample_seeds(len(names), num_resamples, seed)
         weights = run_weights(counts, names, seeds)
-        kept = num_sizes(sizes, weights) >= MIN_SIZES
+        kept = distinct(sizes, weights) >= MIN_SIZES
         if not kept.all():
             share = 1 - frequency[kept].sum() / num_resamples
             reasons.append(
@@ -249,12 +245,6 @@ def solve_weighted(law: Law, x: Doubles, y: Doubles, weights: Doubles) -> Double
     problem = set_up(law, runs, named(law.loss), {}, weights)
     basins = explore(problem)
     return refit(problem, np.stack([basin.parameters for basin in basins[:5]])).parameters
-
-
-def num_sizes(sizes: Doubles, weights: Doubles) -> Integers:
-    """How many distinct ``sizes`` (M,) each row of ``weights`` (B, M) keeps: (B,)."""
-    at = sizes == np.unique(sizes)[:, None]
-    return (weights @ at.T > 0).sum(1)
 
 
 def _thin(distinct_sizes: int, num_seeds: int) -> list[str]:

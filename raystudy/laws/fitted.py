@@ -252,26 +252,31 @@ def band(resampled: Doubles, coverage: float = COVERAGE) -> tuple[Doubles, Doubl
     return low, high
 
 
+NEAR = 1e-6
+"""Of a bound and of a parameter's own interval, within which it lies on the bound."""
+UNKNOWN_WIDTH = 1e-3
+
+
 def bound_reasons(fit: Fit) -> tuple[list[str], list[str]]:
     """Parameters whose interval reaches a bound, and parameters that lie on one."""
     unsure, stuck = [], []
     for i, (name, bounds) in enumerate(zip(fit.law.parameters, fit.bounds, strict=True)):
         if bounds[0] == bounds[1]:
             continue
+        low, high = fit.interval_of(i)
+        width = high - low if np.isfinite([low, high]).all() and high > low else UNKNOWN_WIDTH
         for side, bound in zip(("lower", "upper"), bounds, strict=True):
             if not np.isfinite(bound):
                 continue
-            if _reaches(float(fit.parameters[i]), bound, side):
+            slack = NEAR * (abs(bound) + min(width, 1.0))
+            if _reaches(float(fit.parameters[i]), bound, side, slack):
                 stuck.append(f"{name} is at its {side} bound {bound:g}")
                 continue
-            low, high = fit.interval_of(i)
-            if np.isfinite([low, high]).all() and _reaches(
-                low if side == "lower" else high, bound, side
-            ):
+            end = low if side == "lower" else high
+            if np.isfinite(end) and _reaches(end, bound, side, slack):
                 unsure.append(f"the interval of {name} reaches its {side} bound {bound:g}")
     return unsure, stuck
 
 
-def _reaches(value: float, bound: float, side: str) -> bool:
-    slack = 1e-6 * abs(bound) + 1e-9
+def _reaches(value: float, bound: float, side: str, slack: float) -> bool:
     return bool(value <= bound + slack if side == "lower" else value >= bound - slack)

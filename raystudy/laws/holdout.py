@@ -118,11 +118,8 @@ def _fitted(law: Law, runs: Runs, settings: Settings, seen: np.ndarray) -> Doubl
     ]
     owner = np.repeat(np.arange(len(seen)), [len(starts) for starts in tried])
     found = minimise(problem, np.concatenate(tried), owner)
-    best = [
-        rows[found.objective[rows].argmin()]
-        for i in range(len(seen))
-        if len(rows := np.flatnonzero(owner == i))
-    ]
+    of_each = (np.flatnonzero(owner == i) for i in range(len(seen)))
+    best = [rows[found.objective[rows].argmin()] for rows in of_each]
     if not np.isfinite(found.objective[best]).all():
         raise FitError(f"{law.name} has no value at the runs for any start")
     return found.parameters[best]

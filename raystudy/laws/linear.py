@@ -8,9 +8,8 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from raystudy.laws.arrays import Doubles
 
 RIDGE = 1e-14
 

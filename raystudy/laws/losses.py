@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from raystudy.laws.arrays import Doubles
+
 Scale = Literal["y", "log", "log1p", "probit"]
 
 

@@ -15,20 +15,21 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from raystudy.intervals import resample_seeds
+from raystudy.intervals import COVERAGE, resample_seeds
 from raystudy.kinds import Integers, Law
+from raystudy.laws.bootstrap import student_ratio
 from raystudy.laws.fit import (
     MIN_SIZES,
-    PERCENTILES,
     Doubles,
     FitError,
     check_runs,
-    num_sizes,
+    distinct,
     run_weights,
     solve_weighted,
 )
 from raystudy.laws.inversion import invert
 
+OUTWARDS = "lower", "higher"
 Arm = tuple[ArrayLike, ArrayLike, ArrayLike]
 """Runs of one arm: sizes, errors and the seed of each, (M,) all three."""
 
@@ -44,11 +45,12 @@ class MultiplierStatus(Enum):
 
 @dataclass(frozen=True)
 class Multiplier:
-    """A's data is worth ``value`` times B's, with a 95 % percentile interval.
+    """A's data is worth ``value`` times B's, with a 95 % interval.
 
     ``low`` is 0 where some resamples leave A short of B's error, ``high`` is inf where some put A
-    past it from the start, and both after one seed. Few seeds cover less than 95 %: see
-    ``raystudy.intervals.percentile_coverage``.
+    past it from the start, and both after one seed. Percentiles of resampled seeds, stretched for
+    how few these are (``raystudy.laws.bootstrap``): as they are, 3 seeds cover 75 % and 8 cover
+    86 % of synthetic studies.
     """
 
     value: float
@@ -69,14 +71,20 @@ class Multiplier:
 
 
 def data_multiplier(
-    law: Law, a: Arm, b: Arm, *, num_resamples: int = 1000, seed: int = 0
+    law: Law,
+    a: Arm,
+    b: Arm,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    coverage: float = COVERAGE,
 ) -> Multiplier:
     """How many times its size arm ``a``'s data is worth of arm ``b``'s, the worse one.
 
     The error asked of A is B's own curve at its largest size (so an arm is worth once itself), or
     B's mean there if it has fewer than 3 sizes. Both arms are resampled by the same draws of
     seeds, so what a seed does to both cancels; a draw that leaves a curve fewer than 3 sizes is
-    left out.
+    left out. ``coverage`` of the interval.
 
     Raises FitError as ``fit_law`` does for ``a``, and unless both arms have the same seeds.
     """
@@ -91,9 +99,9 @@ def data_multiplier(
     drawn, times = resample_seeds(len(names), num_resamples, seed)
     counts = np.vstack([np.ones((1, len(names))), drawn])  # the first row is every run once
     weights_a, weights_b = run_weights(counts, names, seeds_a), run_weights(counts, names, seeds_b)
-    kept = num_sizes(x_a, weights_a) >= MIN_SIZES
+    kept = distinct(x_a, weights_a) >= MIN_SIZES
     if b_is_fitted:
-        kept &= num_sizes(x_b, weights_b) >= MIN_SIZES
+        kept &= distinct(x_b, weights_b) >= MIN_SIZES
         curves_b = solve_weighted(law, x_b, y_b, weights_b[kept])
         targets = np.asarray(law.predict(np.array([size_b]), curves_b)[:, 0], dtype=np.float64)
     else:
@@ -105,7 +113,7 @@ def data_multiplier(
         ratios = size_b / sizes
     frequency = np.append(0, times)[kept]
     least, most = float(size_b / x_a.max()), float(size_b / x_a.min())
-    low, high = _interval(ratios, frequency) if len(names) > 1 else (0.0, np.inf)
+    low, high = _interval(ratios, frequency, len(names), coverage)
     low, high = min(low, most), max(high, least)
     if np.isinf(ratios[0]):
         return Multiplier(most, low, high, MultiplierStatus.AT_LEAST)
@@ -124,14 +132,21 @@ def _paired(seeds_a: Integers, seeds_b: Integers) -> Integers:
     return names
 
 
-def _interval(ratios: Doubles, frequency: Integers) -> tuple[float, float]:
-    """95 % percentiles, rounded outwards to ratios that occurred: inf cannot be interpolated."""
+def _interval(
+    ratios: Doubles, frequency: Integers, num_seeds: int, coverage: float
+) -> tuple[float, float]:
+    """Percentiles, rounded outwards to ratios that occurred, for inf cannot be interpolated; their
+    logarithms stretched about that of the first, the estimate, for how few seeds there are."""
     every = np.repeat(ratios, frequency)
-    if not len(every):
+    if not len(every) or num_seeds < 2:
         return 0.0, np.inf
-    low = np.percentile(every, PERCENTILES[0], method="lower")
-    high = np.percentile(every, PERCENTILES[1], method="higher")
-    return float(low), float(high)
+    edges = 50 * (1 - coverage), 50 * (1 + coverage)
+    ends = [np.percentile(every, e, method=m) for e, m in zip(edges, OUTWARDS, strict=True)]
+    if 0 < ratios[0] < np.inf:
+        stretch = np.sqrt(num_seeds / (num_seeds - 1)) * student_ratio(num_seeds - 1, coverage)
+        with np.errstate(divide="ignore"):
+            ends = ratios[0] * np.exp(stretch * np.log(np.array(ends) / ratios[0]))
+    return float(ends[0]), float(ends[1])
 
 
 def _plain(value: float) -> str:

@@ -12,13 +12,10 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from raystudy.kinds import Floats, Law
-from raystudy.laws.arrays import each, product_of_grids, require_positive, stacked
-
-Doubles = NDArray[np.float64]
+from raystudy.laws.arrays import Doubles, each, product_of_grids, require_positive, stacked
 
 ALPHA_MIN = 1e-3
 NUM_GRID, NUM_HALVINGS = 64, 32

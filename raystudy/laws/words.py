@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from raystudy.kinds import Law
+from raystudy.laws.arrays import Doubles
 from raystudy.laws.fitted import Fit
 from raystudy.laws.status import FitError
 
@@ -34,11 +36,7 @@ def describe(fit: Fit) -> str:
             f"{settings.coverage:.0%} intervals from {len(fit.resampled)} resamples of {runs.units}"
         )
     for basin in fit.basins[1:4]:
-        kept = ", ".join(
-            f"{name} {value:.4g}"
-            for name, value in zip(fit.law.parameters, basin.parameters, strict=True)
-            if name not in settings.fixed
-        )
+        kept = in_words(fit.law, basin.parameters, settings.fixed)
         note = " (fits about as well)" if basin.near else ""
         lines.append(f"another minimum, objective {basin.objective:.6g}: {kept}{note}")
     try:
@@ -51,3 +49,9 @@ def describe(fit: Fit) -> str:
     except FitError as refusal:
         lines.append(f"nothing held out: {refusal}")
     return "\n".join(lines)
+
+
+def in_words(law: Law, parameters: Doubles, fixed: set[str]) -> str:
+    """Parameters (P,), but for those that are ``fixed``."""
+    pairs = zip(law.parameters, parameters, strict=True)
+    return ", ".join(f"{name} {value:.4g}" for name, value in pairs if name not in fixed)

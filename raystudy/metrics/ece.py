@@ -38,12 +38,12 @@ class ECE(JointMetric):
 
     def of(self, scored: Scored) -> float:
         found = gaps(scored.once(ranked), self.bins, self.binning)
-        sizes = _cross_fitted(found) if self.debiased else np.abs(found.difference)
+        sizes = cross_fitted(found) if self.debiased else np.abs(found.difference)
         return float(sizes.sum() / len(scored.labels))
 
 
-def _cross_fitted(found: Gaps) -> Doubles:
-    """|difference| of each bin (B,), without the bias that comes of the sign.
+def cross_fitted(found: Gaps) -> Doubles:
+    """|difference| of each bin (…, B), without the bias that comes of the sign.
 
     |δ| = δ·sign δ is too large on average if the same examples give both δ and its sign. Let one
     half of a bin's examples give the sign and the other half the gap: as they are independent, the

@@ -56,6 +56,18 @@ def noise_arms(view: View, law: Law) -> list[Arm]:
     return [_arm(law, n, rows.filter(noise=n)) for n in view.noises if n in set(rows["noise"])]
 
 
+def every_arm(view: View) -> pl.DataFrame:
+    """Test errors of every method, source and noise that were probed at the headline shots: columns
+    arm, cost (pre-training examples) and y, one row a run. Arms are called by what differs."""
+    rows = view.test(adaptation=view.probe, shots=view.few).filter(pl.col("size") > 0)
+    varying = [c for c in ("method", "source", "noise") if rows[c].n_unique() > 1] or ["source"]
+    return rows.sort("size", "seed").select(
+        pl.concat_str(varying, separator=" ").alias("arm"),
+        pl.col("size").alias("cost"),
+        (1 - pl.col("value")).alias("y"),
+    )
+
+
 def error_by_size(view: View, arms: Sequence[Arm]) -> Drawn:
     """Each seed's error, the fitted law and its 95 % band, one colour a source."""
     if not arms:
@@ -162,8 +174,9 @@ def _outlook(arms: Sequence[Arm]) -> str:
         f"Extrapolated to {compact(size)} examples, the error is {listing(errors)}."
         for size, errors in expected.items()
     ]
-    refused = [f"{arm.name}: {arm.refusal}" for arm in arms if arm.refusal]
-    sentences += [f"No law: {'; '.join(refused)}."] if refused else []
+    for refusal in dict.fromkeys(arm.refusal for arm in arms if arm.refusal):
+        refused = [arm.name for arm in arms if arm.refusal == refusal]
+        sentences.append(f"No law: {listing(refused)}: {refusal}.")
     return " ".join(sentences)
 
 

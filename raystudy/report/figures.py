@@ -18,6 +18,7 @@ from raystudy.report.style import (
 )
 from raystudy.report.view import BASELINE, MissingCellsError, View, in_order, seed_means
 from raystudy.report.words import (
+    baseline,
     interval,
     listing,
     percent,
@@ -30,6 +31,11 @@ from raystudy.report.words import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+BEYOND_SHOTS = 4.0
+"""Where full data stands on an axis of shots, in multiples of the most shots, if its number of
+examples is not known."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,16 @@ class Drawn:
 
 def accuracy_by_shots(view: View) -> Drawn:
     """Accuracy against labelled examples by source, above what an untrained backbone gives."""
-    table = sources_by_shots(view)
+    table = sources_by_shots(view).filter(pl.col("shots") != "0")
     if table.is_empty():
         raise MissingCellsError(
             f"needs a {spaced(view.probe)} on a {view.method} backbone of size {view.size:,}"
         )
-    untrained = seed_means(view.test(method=BASELINE), "source", "adaptation", "shots", "num_train")
+    floor = view.test(method=BASELINE).filter(pl.col("shots") != "0")
+    untrained = seed_means(floor, "source", "adaptation", "shots", "num_train")
     numbers = pl.concat([table, untrained.select(table.columns)])
     look = looks(view.sources)
-    places = dict(numbers.group_by("shots").agg(pl.col("num_train").mean()).iter_rows())
+    places = _places(numbers)
     ends = []
     with canvas() as (figure, axes):
         for (source, adaptation), arm in numbers.group_by(
@@ -63,7 +70,7 @@ def accuracy_by_shots(view: View) -> Drawn:
             if source == BASELINE:
                 from_scratch = adaptation != view.probe
                 colour, marker = BASELINE_COLOUR, "x" if from_scratch else "."
-                name = f"untrained, {adaptation}" if from_scratch else "random features"
+                name = f"untrained, {adaptation}" if from_scratch else baseline(view.probe)
                 style = ":" if from_scratch else "--"
             else:
                 (colour, marker), name, style = look[source], source, "-"
@@ -122,7 +129,7 @@ def robustness(view: View) -> Drawn:
         shots=view.few,
     )
     splits = ["test", *sorted(set(arm["split"]) - {"test"})]
-    if len(splits) == 1:
+    if len(splits) == 1 or arm.filter(split="test").is_empty():
         raise MissingCellsError("needs a task with named shifts")
     numbers = in_order(seed_means(arm, "source", "split"), source=view.sources, split=splits)
     means = numbers.group_by("split").agg(pl.col("accuracy").mean())
@@ -173,6 +180,17 @@ def sources_by_shots(view: View) -> pl.DataFrame:
     return in_order(table, source=view.sources, shots=view.shots)
 
 
+def _places(numbers: pl.DataFrame) -> dict[str, float]:
+    """Shots → where they stand on the axis: how many examples they are; by their own number where
+    that is not known of all, which tables of others rarely say, with the full data at the end."""
+    found = dict(numbers.group_by("shots").agg(pl.col("num_train").mean()).iter_rows())
+    if None not in found.values():
+        return found
+    counts = {shots: float(shots) for shots in found if shots != "full"}
+    end = BEYOND_SHOTS * max(counts.values(), default=1.0)
+    return counts | {shots: end for shots in found if shots == "full"}
+
+
 def _dots(
     axes: Axes,
     rows: Sequence[int],
@@ -202,17 +220,18 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _shots_caption(view: View, table: pl.DataFrame, untrained: pl.DataFrame) -> str:
-    at = table.filter(shots=view.few).sort("accuracy", descending=True)
+    shots = view.few if view.few in set(table["shots"]) else table["shots"][-1]
+    at = table.filter(shots=shots).sort("accuracy", descending=True)
     best = at.row(0, named=True)
     text = (
         f"Pre-training: {view.method}, {pretrained(view.size)}; then a {spaced(view.probe)}. "
-        f"At {shots_phrase(view.few)} {best['source']} gives {interval(best)}"
+        f"At {shots_phrase(shots)} {best['source']} gives {interval(best)}"
     )
     if len(at) > 1:
         rest = [f"{r['source']} {percent(r['accuracy'])}" for r in at.iter_rows(named=True)][1:]
         text += f", {listing(rest)}"
-    floor = untrained.filter(adaptation=view.probe, shots=view.few)
-    text += f"; random features give {percent(floor['accuracy'][0])}." if len(floor) else "."
+    floor = untrained.filter(adaptation=view.probe, shots=shots)
+    text += f"; {baseline(view.probe)}: {percent(floor['accuracy'][0])}." if len(floor) else "."
     ends = [s for s in (view.shots[0], view.shots[-1]) if table.filter(shots=s).height > 1]
     if len(ends) == 2 and ends[0] != ends[1]:
         few, many = (100 * np.ptp(table.filter(shots=s)["accuracy"].to_numpy()) for s in ends)

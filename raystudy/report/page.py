@@ -1,54 +1,47 @@
-"""The report: one page that opens anywhere, and a file for every figure and table on it."""
+"""The report of a study: what it shows of each task, and in which order."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
-from raystudy.kinds import Claim, Law
+from raystudy.kinds import Law
+from raystudy.laws.fit import FitError, fit
 from raystudy.laws.power import OffsetPower
-from raystudy.report import affinity, curves, figures, models, tables
+from raystudy.report import (
+    affinity,
+    curves,
+    fairness,
+    figures,
+    model_figures,
+    model_tables,
+    models,
+    noise,
+    tables,
+)
+from raystudy.report.curves import Arm
 from raystudy.report.figures import Drawn
+from raystudy.report.judged import COLUMNS, judged
+from raystudy.report.judged import NOTE as POWER_NOTE
+from raystudy.report.law_arms import LawArm, Words, law_arm
+from raystudy.report.law_figures import bars, checks, equal_compute, paid
 from raystudy.report.models import Evidence
-from raystudy.report.style import inlined, pdf, svg
+from raystudy.report.multiplier_bars import Pair
+from raystudy.report.publish import Part, Planned, publish
 from raystudy.report.summary import best_arm, summary
 from raystudy.report.tables import Table
 from raystudy.report.view import MissingCellsError, View, views
-from raystudy.report.words import signed
 from raystudy.spec import Study
 
-MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "≈", "not judged": "–"}
-CLAIM_COLUMNS = {
-    "statement": pl.String,
-    "status": pl.String,
-    "effect": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "unit": pl.String,
-    "detail": pl.String,
-}
-
-
-@dataclass
-class Part:
-    """What the page shows of one view, in reading order."""
-
-    name: str
-    title: str
-    sentences: list[str]
-    items: list[tuple[str, Any]] = field(default_factory=list)
-    """("figure", Drawn) or ("table", Table)."""
-    missing: list[tuple[str, str]] = field(default_factory=list)
-    """What could not be drawn, and which cells it would take."""
+WORDS = Words(("pre-training examples",), "test error", percent=True)
+NOTE = (
+    "Intervals of means and of paired differences are Student's, 95 %, over seeds; one seed gives "
+    "none."
+)
+LACKING = "Left out, because the ledger lacks the cells"
 
 
 def write_report(
@@ -68,7 +61,7 @@ def write_report(
     found = views(study, records)
     law = study.law or OffsetPower()
     folder.mkdir(parents=True, exist_ok=True)
-    compared, across = _models(records, evidence), _across(study, records)
+    compared, across = _models(study, records, evidence), _across(study, records)
     parts = [*compared, *across]
     parts += [
         _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
@@ -76,30 +69,22 @@ def write_report(
         # Of models side by side, one part for each task and architecture would say nothing new.
         if not compared and (not across or view.compares)
     ]
-    claims = [_judged(claim, records) for claim in study.claims]
-    pl.DataFrame(claims, schema=CLAIM_COLUMNS).write_csv(folder / "claims.csv")
-    pictures = {}
-    for part in parts:
-        for kind, item in part.items:
-            stem = file_stem(part.name + item.name)
-            item.numbers.write_csv(folder / f"{stem}.csv")
-            if kind == "figure":
-                drawing = svg(item.figure, stem)
-                pictures[part.name + item.name] = Markup(inlined(drawing))
-                (folder / f"{stem}.svg").write_text(drawing, encoding="utf-8")
-                (folder / f"{stem}.pdf").write_bytes(pdf(item.figure))
-    page = _template().render(
-        marks=MARKS,
+    if told := fairness.sentences(study, records):
+        parts.insert(0, Part("", fairness.TITLE, told, fairness.items(records)))
+    claims = [judged(claim, records) for claim in study.claims]
+    told = [{name: row.get(name) for name in COLUMNS} for row in claims]
+    pl.DataFrame(told, schema=COLUMNS).write_csv(folder / "claims.csv")
+    return publish(
+        folder,
         title=study.title or study.name,
-        study=study.name,
+        about=("Study", study.name),
+        note=NOTE,
         parts=parts,
         claims=claims,
-        pictures=pictures,
+        power_note=POWER_NOTE,
         facts=facts,
+        lacking=LACKING,
     )
-    path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _across(study: Study, records: pl.DataFrame) -> list[Part]:
@@ -119,9 +104,15 @@ def _across(study: Study, records: pl.DataFrame) -> list[Part]:
     ]
 
 
-def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
+def _models(study: Study, records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
     """Backbones of several architectures, in and out of distribution."""
-    compared = models.comparisons(records) if "family" in records.columns else []
+    if evidence is None:
+        return []
+    compared = models.comparisons(
+        records,
+        (a.name for grid in study.grids for a in grid.adaptations),
+        (task.name for grid in study.grids for task in grid.tasks),
+    )
     parts = []
     for comparison in compared:
         part = Part(
@@ -130,19 +121,21 @@ def _models(records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
             models.sentences(comparison),
         )
         plan: list[tuple[str, Callable[[], Drawn | Table]]] = [
-            ("table", lambda c=comparison: models.model_table(c)),
-            ("figure", lambda c=comparison: models.ood_against_id(c)),
-            ("figure", lambda c=comparison: models.against_parameters(c, "ood_accuracy")),
-            ("figure", lambda c=comparison: models.against_parameters(c, "ood_ece")),
-            ("figure", lambda c=comparison: models.calibration_against_accuracy(c)),
+            ("table", lambda c=comparison: model_tables.model_table(c, evidence.spreads)),
+            ("table", lambda c=comparison: model_tables.protocol_table(c, evidence.spreads)),
+            ("figure", lambda c=comparison: model_figures.ood_against_id(c)),
+            ("table", lambda c=comparison: model_tables.line_table(c, evidence.classes)),
+            ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_accuracy")),
+            ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_ece")),
+            ("figure", lambda c=comparison: model_figures.calibration_against_accuracy(c)),
+            ("table", lambda c=comparison: model_tables.paired_table(c, evidence.hits)),
+            ("table", lambda c=comparison: model_tables.promise_table(c, evidence.promises)),
         ]
-        if evidence is not None:
-            plan += [
-                ("table", lambda c=comparison: models.paired_table(c, evidence.hits)),
-                ("table", lambda c=comparison: models.promise_table(c, evidence.promises)),
-            ]
         if comparison is compared[0]:
-            plan.insert(1, ("table", lambda: models.best_table(compared)))
+            plan[1:1] = [
+                ("table", lambda: model_tables.best_table(compared)),
+                ("table", lambda: model_tables.ways_table(compared)),
+            ]
         for kind, make in plan:
             with suppress(MissingCellsError):
                 part.items.append((kind, make()))
@@ -158,7 +151,12 @@ def _part(view: View, law: Law, prefix: str) -> Part:
     part = Part(
         prefix, f"{view.task}, {view.architecture}", summary(view, noises, of_sources, of_noises)
     )
-    plan: list[tuple[str, str, Callable[[], Drawn | Table]]] = [
+    laws = _law_arms(law, sources, noises)
+    pairs = [
+        Pair(w.better.name, w.worse.name, w.multiplier, w.refusal)
+        for w in (*of_sources, *of_noises)
+    ]
+    plan: list[Planned] = [
         ("figure", "Accuracy against shots", lambda: figures.accuracy_by_shots(view)),
         ("table", "Accuracy by source and shots", lambda: tables.source_table(view)),
         (
@@ -168,54 +166,35 @@ def _part(view: View, law: Law, prefix: str) -> Part:
         ),
         ("figure", "Label noise against size", lambda: curves.noise_by_size(view, noises)),
         ("table", "Data multipliers", lambda: tables.multiplier_table([*of_sources, *of_noises])),
+        (
+            "table",
+            "What wrong labels cost, in size",
+            lambda: noise.exchange_table(noises, of_noises),
+        ),
+        *bars(pairs),
+        *paid(curves.every_arm(view), WORDS.inputs[0], WORDS),
         ("table", "Fitted laws", lambda: tables.law_table(law, sources, noises)),
+        *checks(laws, WORDS),
+        *equal_compute(laws, WORDS),
         ("table", "Realised noise", lambda: tables.noise_table(view)),
         ("figure", "Methods side by side", lambda: figures.methods_side_by_side(view)),
         ("table", "Accuracy by method and adaptation", lambda: tables.adaptation_table(view)),
         ("figure", "Accuracy under shift", lambda: figures.robustness(view)),
     ]
-    for kind, title, make in plan:
-        try:
-            part.items.append((kind, make()))
-        except MissingCellsError as missing:
-            part.missing.append((title, str(missing)))
+    part.add(plan)
     return part
 
 
-def _judged(claim: Claim, records: pl.DataFrame) -> dict[str, Any]:
-    """One row of the claims table; a claim whose cells are missing is not judged, and says so."""
-    row: dict[str, Any] = {"statement": claim.statement}
-    try:
-        return row | asdict(claim.judge(records))
-    except ValueError as missing:
-        return row | {"status": "not judged", "detail": str(missing)}
-
-
-def file_stem(name: str) -> str:
-    """``name`` as a file's name on any system."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
-
-
-def _number(value: object) -> str:
-    """A fact as it is read: digits in groups of three."""
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _signed(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "—"
-    return signed(value, digits=1 if abs(value) >= 1 else 3, plus=True)
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("raystudy.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "signed": _signed, "stem": file_stem}
-    return environment.get_template("page.html.jinja")
+def _law_arms(law: Law, sources: Sequence[Arm], noises: Sequence[Arm]) -> list[LawArm]:
+    """The arms that have a law, each once: clean labels are an arm of both."""
+    known = [arm.runs for arm in sources]
+    fresh = [arm for arm in noises if not any(arm.runs.equals(runs) for runs in known)]
+    taken = {arm.name for arm in sources}
+    names = [arm.name if arm.name not in taken else f"labels {arm.name}" for arm in fresh]
+    found = []
+    for name, arm in zip([*(arm.name for arm in sources), *names], [*sources, *fresh], strict=True):
+        if arm.fit is not None:
+            size, error, seed = arm.triple
+            with suppress(FitError):
+                found.append(law_arm(name, fit(None, law, x=size, y=error, seed=seed)))
+    return found

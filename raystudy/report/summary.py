@@ -11,7 +11,16 @@ from raystudy.report.curves import Arm
 from raystudy.report.figures import sources_by_shots
 from raystudy.report.tables import Worth
 from raystudy.report.view import BASELINE, View, difference
-from raystudy.report.words import interval, listing, points, pretrained, shots_phrase, spaced
+from raystudy.report.words import (
+    baseline,
+    factor,
+    interval,
+    listing,
+    points,
+    pretrained,
+    shots_phrase,
+    spaced,
+)
 
 MISSED = MultiplierStatus.NOT_REACHED
 
@@ -41,7 +50,7 @@ def _winner(view: View) -> list[str]:
     )
     own = _runs(view, best["source"])
     if gap := difference(own, view.test(method=BASELINE, adaptation=view.probe, shots=view.few)):
-        text += f", {points(gap)} more than random features"
+        text += f", {points(gap)} more than {baseline(view.probe)}"
     sentences = [text + "."]
     if len(at) > 1:
         second = at.row(1, named=True)["source"]
@@ -68,11 +77,15 @@ def _worth(sources: Sequence[Worth], noises: Sequence[Worth]) -> list[str]:
     told = []
     for subject, found in (("Data of {} is", sources), ("Data with {} labels is", noises)):
         read = [(w.worse.name, w.multiplier) for w in found if w.multiplier]
-        reached = [f"{m.text} the data of {name}" for name, m in read if m.status is not MISSED]
+        alone = any(w.better.runs["seed"].n_unique() == 1 for w in found)
+        doubt = ", judged by one seed, which gives no interval" if alone else ""
+        reached = [
+            f"{factor(m.text)} the data of {name}" for name, m in read if m.status is not MISSED
+        ]
         if reached:
-            told.append(f"{subject.format(found[0].better.name)} worth {listing(reached)}.")
+            told.append(f"{subject.format(found[0].better.name)} worth {listing(reached)}{doubt}.")
         told += [
-            f"Data multiplier of {found[0].better.name} over {name}: {m.text}."
+            f"Data multiplier of {found[0].better.name} over {name}: {factor(m.text)}."
             for name, m in read
             if m.status is MISSED
         ]

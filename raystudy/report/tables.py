@@ -16,6 +16,8 @@ from raystudy.report.curves import Arm
 from raystudy.report.figures import methods_numbers, sources_by_shots
 from raystudy.report.view import BASELINE, MissingCellsError, View, in_order, seed_means
 from raystudy.report.words import (
+    baseline,
+    factor,
     listing,
     percent,
     plus_minus,
@@ -63,7 +65,7 @@ def source_table(view: View) -> Table:
     numbers = pl.concat([numbers, untrained.select(numbers.columns)])
     rows = [
         (name, *_across(numbers.filter(source=source), view.shots))
-        for source, name in [(s, s) for s in view.sources] + [(BASELINE, "random features")]
+        for source, name in [(s, s) for s in view.sources] + [(BASELINE, baseline(view.probe))]
         if source in set(numbers["source"])
     ]
     return Table(
@@ -114,11 +116,14 @@ def multiplier_table(found: Sequence[Worth]) -> Table:
     """Data multipliers, one row a pair."""
     if not found:
         raise MissingCellsError("needs two sources, or clean and noisy labels, at several sizes")
+    if all(w.multiplier is None for w in found):
+        reasons = dict.fromkeys(w.refusal for w in found)
+        raise MissingCellsError(f"no curve can be read ({'; '.join(reasons)})")
     rows = [
         (
             w.better.name,
             w.worse.name,
-            w.multiplier.text if w.multiplier else "not fitted",
+            factor(w.multiplier.text) if w.multiplier else "not fitted",
             w.multiplier.status.value if w.multiplier else w.refusal,
         )
         for w in found
@@ -146,7 +151,7 @@ def multiplier_table(found: Sequence[Worth]) -> Table:
         "Data multipliers",
         "How many examples of the worse arm one example of the better arm replaces, read where "
         "the fitted law of the better arm meets the error of the worse arm at its largest size. "
-        + coverage(found[0].better),
+        "Intervals resample seeds, stretched for how few these are.",
         ("data of", "worth, in data of", "factor", "status"),
         rows,
         numbers,
@@ -184,8 +189,8 @@ def law_table(law: Law, sources: Sequence[Arm], noises: Sequence[Arm]) -> Table:
             )
             for name, (value, low, high) in zip(law.parameters, cells, strict=True):
                 numbers.append((group, arm.name, name, value, low, high, status, miss))
-    if not rows:
-        raise MissingCellsError("needs runs at three sizes or more")
+    if not numbers:
+        raise MissingCellsError("; ".join(reasons) or "needs runs at three sizes or more")
     columns = ("group", "arm", "parameter", "value", "low", "high", "status", "held_out_points")
     types = [pl.String] * 3 + [pl.Float64] * 3 + [pl.String, pl.Float64]
     return Table(

@@ -89,10 +89,9 @@ def views(study: Study, records: pl.DataFrame) -> list[View]:
             f"{twice['cell'].n_unique()} cells share their place in the report with another, such "
             f"as {arm}; give the variants names of their own, or a study each"
         )
-    tasks = _ordered((t.name for g in study.grids for t in g.tasks), accuracy, "task")
-    names = _ordered(
-        (a.title for g in study.grids for a in g.architectures), accuracy, "architecture"
-    )
+    tasks = _ordered(study, (t.name for g in study.grids for t in g.tasks), accuracy, "task")
+    titles = (a.title for g in study.grids for a in g.architectures)
+    names = _ordered(study, titles, accuracy, "architecture")
     found = [
         _view(study, accuracy.filter(task=t, architecture=a), t, a) for t in tasks for a in names
     ]
@@ -160,16 +159,20 @@ def _view(study: Study, records: pl.DataFrame, task: str, architecture: str) -> 
         records=records,
         task=task,
         architecture=architecture,
-        methods=_ordered(methods, trained, "method"),
-        sources=_ordered(sources, trained, "source"),
+        methods=_ordered(study, methods, trained, "method"),
+        sources=_ordered(study, sources, trained, "source"),
         noises=tuple(noises),
-        adaptations=_ordered(adaptations, records, "adaptation"),
+        adaptations=_ordered(study, adaptations, records, "adaptation"),
         shots=tuple(shots),
     )
 
 
-def _ordered(declared: Iterable[str], records: pl.DataFrame, column: str) -> tuple[str, ...]:
-    """The values that a column holds: as the study declares them, then by name."""
-    present = set(records[column])
+def _ordered(
+    study: Study, declared: Iterable[str], records: pl.DataFrame, column: str
+) -> tuple[str, ...]:
+    """The values that a column holds: as the study declares them, then by name; of a study without
+    grids as they come."""
+    present = records[column].unique(maintain_order=True).to_list()
     first = [name for name in dict.fromkeys(declared) if name in present]
-    return tuple(first + sorted(present - set(first)))
+    rest = [name for name in present if name not in first]
+    return (*first, *(sorted(rest) if study.grids else rest))

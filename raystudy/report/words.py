@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+TRAINS_ALL = ("fine-tun", "finetun", "lp-ft", "wise-ft", "head2toe-ft")
+"""In names of adaptations that change the backbone too."""
+
 
 def percent(share: float, digits: int = 1) -> str:
     """A share in [0, 1] as a percentage."""
@@ -38,6 +41,11 @@ def points(gap: Mapping[str, Any]) -> str:
     return f"{text} ({signed(100 * gap['low'])} to {signed(100 * gap['high'])})"
 
 
+def factor(text: str) -> str:
+    """A multiplier without an interval that says nothing, as one seed's."""
+    return text.removesuffix(" (0 … ∞)")
+
+
 def signed(number: float, digits: int = 1, plus: bool = False) -> str:
     """A number that may be negative, with a true minus sign."""
     return f"{number:{'+' if plus else ''}.{digits}f}".replace("-", "−")
@@ -55,6 +63,12 @@ def shots_phrase(shots: str) -> str:
     if shots == "full":
         return "full data"
     return f"{shots} shot{'' if shots == '1' else 's'}"
+
+
+def baseline(adaptation: str) -> str:
+    """What a backbone that saw no data gives: whoever trains all of it trains from scratch."""
+    whole = any(word in adaptation for word in TRAINS_ALL)
+    return "training from scratch" if whole else "random features"
 
 
 def pretrained(size: int) -> str:

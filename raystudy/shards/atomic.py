@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from raystudy.shards.root import Root, retried
+from raystudy.shards.retried import retried
+from raystudy.shards.root import Root
 
 TEMPORARY = ".tmp"
 """The suffix of what a killed process may leave behind."""

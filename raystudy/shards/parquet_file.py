@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raystudy.shards.root import Bytes
+from raystudy.shards.bytes import Bytes
 
 MAX_FOOTER_BYTES = 64 << 20
 MAX_EXPANSION = 100

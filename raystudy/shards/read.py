@@ -16,9 +16,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 import fsspec
 
+from raystudy.shards.bytes import LocalBytes, RemoteBytes, read_range
 from raystudy.shards.parquet import image_column
 from raystudy.shards.parquet_file import FREE_BYTES, ParquetFile
-from raystudy.shards.root import LocalBytes, RemoteBytes, local_path, read_range, retried
+from raystudy.shards.retried import retried
+from raystudy.shards.root import local_path
 from raystudy.shards.table import Fault
 
 log = logging.getLogger(__name__)

@@ -1,32 +1,28 @@
-"""The folder or object-store prefix that holds a data set: what lies there, and its bytes.
+"""The folder or object-store prefix that holds a data set, and what lies there.
 
-On local disks everything goes straight through ``os``. Elsewhere fsspec speaks to the store, every
-request is tried ``ATTEMPTS`` times, and what the store's client raises arrives as OSError.
+On local disks everything goes straight through ``os``. Elsewhere fsspec speaks to the store, and
+every request is tried several times (``raystudy.shards.retried``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
 import re
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import fsspec
 from fsspec.utils import glob_translate
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
+from raystudy.shards.bytes import Bytes, LocalBytes, RemoteBytes
+from raystudy.shards.retried import retried
 
-ATTEMPTS = 4
-FIRST_WAIT_S = 0.5
-"""Before a request is tried again; twice as long each time after."""
-READ_AHEAD_BYTES = 8 << 20
+log = logging.getLogger(__name__)
+
 MAX_WHOLE_BYTES = 64 << 20
 MANIFEST_FOLDER = "_raystudy"
 """Where a manifest lies by default; no listing goes in there."""
@@ -193,137 +189,10 @@ class Root:
         return "/".join(parts) if inside else None
 
 
-class Bytes(io.RawIOBase):
-    """An open file, read at any place; also a seekable file object, for libraries that want one."""
-
-    size: int
-
-    def __init__(self) -> None:
-        self._position = 0
-
-    def __enter__(self) -> Bytes:
-        return self
-
-    def at(self, offset: int, n: int) -> bytes:
-        """``n`` bytes from ``offset``; fewer only at the end of the file. Raises OSError."""
-        raise NotImplementedError
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def readinto(self, buffer: Any, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.at(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
-class LocalBytes(Bytes):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        status = os.fstat(self._fd)
-        self.size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
-            self.close()
-            if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError(path)
-            raise OSError(f"{path}: not a regular file")
-
-    def at(self, offset: int, n: int) -> bytes:
-        n = _within(self.size, offset, n)
-        data = os.pread(self._fd, n, offset) if n else b""
-        while len(data) < n and (more := os.pread(self._fd, n - len(data), offset + len(data))):
-            data += more  # Linux hands out at most 2 GiB at once
-        return data
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._fd)
-        super().close()
-
-
-class RemoteBytes(Bytes):
-    """Reads ``READ_AHEAD_BYTES`` at a time, since shards are mostly read from start to end."""
-
-    def __init__(self, url: str, fs: Any, path: str, size: int | None) -> None:
-        """Raises OSError if the store does not tell the size."""
-        super().__init__()
-        if size is None:
-            raise OSError(f"{url}: the store does not say how long it is")
-        self.size = size
-        self._url, self._fs, self._path = url, fs, path
-        self._start, self._ahead = 0, b""
-
-    def at(self, offset: int, n: int) -> bytes:
-        n = _within(self.size, offset, n)
-        if not n:
-            return b""
-        if not self._start <= offset <= offset + n <= self._start + len(self._ahead):
-            end = min(self.size, offset + max(n, READ_AHEAD_BYTES))
-            self._ahead = read_range(self._fs, self._path, self._url, offset, end)
-            self._start = offset
-        return self._ahead[offset - self._start : offset - self._start + n]
-
-
 def local_path(url: str) -> str | None:
     """``url`` as an absolute path of this machine; None if it lies elsewhere."""
     path = url.removeprefix("file://")
     return None if "://" in path else os.path.abspath(os.path.expanduser(path))
-
-
-def read_range(fs: Any, path: str, url: str, start: int, end: int) -> bytes:
-    """Bytes [start, end) of a remote file, all of them. Raises OSError."""
-
-    def fetch() -> bytes:
-        data = fs.cat_file(path, start=start, end=end)
-        if len(data) != end - start:  # cut on the way, or a server that does not know ranges
-            raise OSError(f"{len(data):,} bytes came, not bytes {start:,} to {end:,}")
-        return data
-
-    return retried(fetch, url)
-
-
-def retried(call: Callable[[], T], what: str) -> T:
-    """``call()``, tried again with growing waits if the store fails.
-
-    What is not there is not asked for twice: FileNotFoundError and the like come at once. Any other
-    failure of the last attempt is raised as OSError that names ``what``.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return call()
-        except (IsADirectoryError, NotADirectoryError, PermissionError):
-            raise
-        except Exception as error:  # each store's client has exceptions of its own
-            if isinstance(error, FileNotFoundError) and _is_gone(error):
-                raise
-            if attempt == ATTEMPTS:
-                raise OSError(f"{what}: {error or type(error).__name__}") from error
-            log.info("%s: %s; trying again", what, error or type(error).__name__)
-            time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1))
-    raise AssertionError("unreachable")
-
-
-def _is_gone(error: FileNotFoundError) -> bool:
-    """Some clients say "not found" for any failure and keep the true one as its cause."""
-    cause = error.__cause__
-    if isinstance(cause, OSError):
-        return isinstance(cause, FileNotFoundError)
-    return getattr(cause, "status", 404) in (404, 410)
 
 
 def _differ(name: str, base: str) -> bool:
@@ -379,10 +248,3 @@ def _version(info: dict[str, Any]) -> str:
     names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "Last-Modified", "mtime")
     names += ("last_modified", "updated", "modified", "created")
     return next((str(info[name]).strip('"') for name in names if info.get(name)), "")
-
-
-def _within(size: int, offset: int, n: int) -> int:
-    """How many of ``n`` bytes from ``offset`` there are: a hostile length allocates nothing."""
-    if offset < 0 or n < 0:
-        raise ValueError(f"bytes {offset} to {offset + n} of a file")
-    return max(0, min(n, size - offset))

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from raystudy.shards import parquet
-from raystudy.shards.root import Bytes, Root
+from raystudy.shards.bytes import Bytes
+from raystudy.shards.root import Root
 from raystudy.shards.row import (
     IMAGE_SUFFIXES,
     MAX_TEXT_BYTES,

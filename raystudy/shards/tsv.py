@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from raystudy.shards.bytes import Bytes
 from raystudy.shards.folder import images
-from raystudy.shards.root import Bytes, Root
+from raystudy.shards.root import Root
 from raystudy.shards.row import MAX_TEXT_BYTES, Rows, Unusable, label_in, metadata
 from raystudy.shards.table import Fault, Indexed
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from raystudy import seal
 from raystudy.kinds import Adaptation, Adapted, Examples, Floats, Metric, Scored, Task
+from raystudy.ledger import PREDICTIONS
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
@@ -26,15 +27,6 @@ from raystudy.store import Store
 METRICS: tuple[Metric, ...] = (Accuracy(), NegativeLogLikelihood())
 OF_TASK: dict[str, tuple[Metric, ...]] = {"accuracy": (), "mean-per-class": (MeanPerClass(),)}
 """Beside ``METRICS``, by ``Task.metric``."""
-PREDICTIONS = pl.Schema(
-    {
-        "cell": pl.String,
-        "split": pl.String,
-        "id": pl.String,
-        "label": pl.Int64,
-        "logits": pl.List(pl.Float32),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -112,18 +104,26 @@ def _open(
 ) -> dict[int | None, dict[str, Examples]]:
     """Layer → split → examples; of images where there are no layers, under None."""
     with seal.opened():
-        splits = {"test": partial(_test, task, None)}
-        parts = {shift: rows for shift in task.shifts if (rows := task.part(shift)) is not None}
-        others = [shift for shift in task.shifts if shift not in parts]
-        splits |= {f"test-{shift}": partial(_test, task, shift) for shift in others}
+        parts = _parts(task)
+        splits = {"test": partial(_test, task, None)} | {
+            name: partial(_test, task, shift)
+            for shift in task.shifts
+            if (name := f"test-{shift}") not in parts
+        }
         found: dict[int | None, dict[str, Examples]]
         if layers is not None:
             found = features(encoder, splits, layers, "sealed", task, store)
         else:
             found = {None: {name: images(split(), encoder) for name, split in splits.items()}}
     for of_layer in found.values():
-        of_layer |= {f"test-{s}": of_layer["test"].take(rows) for s, rows in parts.items()}
+        of_layer |= {name: of_layer["test"].take(rows) for name, rows in parts.items()}
     return found
+
+
+def _parts(task: Task) -> dict[str, np.ndarray]:
+    """The splits that are parts of the test split, and their rows of it."""
+    rows = {f"test-{shift}": task.part(shift) for shift in task.shifts}
+    return {split: of for split, of in rows.items() if of is not None}
 
 
 def _test(task: Task, shift: str | None) -> Examples:
@@ -141,11 +141,11 @@ def _logits(adapted: Adapted, task: Task, splits: Mapping[str, Examples]) -> dic
     """Of each split, for its own classes: where several of the task's stand for one of them, their
     highest."""
     other_classes = {f"test-{shift}": task.classes_of(shift) for shift in task.shifts}
-    parts = {f"test-{shift}": task.part(shift) for shift in task.shifts}
+    parts = _parts(task)
     found: dict[str, Floats] = {}
     for split, examples in splits.items():
-        if (rows := parts.get(split)) is not None:  # of what was predicted already
-            found[split] = found["test"][rows]
+        if split in parts:  # of what was predicted already
+            found[split] = found["test"][parts[split]]
             continue
         logits = adapted.predict(examples.array)
         if (groups := other_classes.get(split)) is not None:

@@ -43,9 +43,7 @@ class Promise(Spec):
     examples_per_class: int = EXAMPLES_PER_CLASS
 
 
-def promises(
-    cells: Iterable[Cell], store: Store, advance: Callable[[], None] = lambda: None
-) -> pl.DataFrame:
+def promises(cells: Iterable[Cell], store: Store) -> pl.DataFrame:
     """Scores of every backbone and task whose features are in the store: ``SCHEMA``."""
     pairs = {(c.backbone.key, c.task.key): c for c in cells if c.adaptation.inputs == "features"}
     rows = []
@@ -54,7 +52,6 @@ def promises(
         if store.done("features", features.key):
             values = _scores(Promise(features=features), store)
             rows += [(cell.backbone.key, cell.task.name, n, v) for n, v in values.items()]
-        advance()
     return pl.DataFrame(rows, SCHEMA, orient="row")
 
 

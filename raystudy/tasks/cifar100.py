@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
-from raystudy.tasks import cifar_files, names, stored_corruptions
-from raystudy.tasks.carve import carved
-from raystudy.tasks.listing import Splits, label_of, lacking, read_lines, remembered
+from raystudy.kinds import Examples, Size, TaskOnDisk
+from raystudy.tasks import names, stored_corruptions
+from raystudy.tasks.cifar_files import Archive
+from raystudy.tasks.listing import Splits, remembered
 
 TEMPLATES = (
     "a photo of a {}.",
@@ -24,12 +22,14 @@ TEMPLATES = (
     "a photo of the {}.",
 )
 FOLDER = "cifar-100-binary"
-TRAIN, TEST, NAMES = (
-    f"{FOLDER}/{name}" for name in ("train.bin", "test.bin", "fine_label_names.txt")
+ARCHIVE = Archive(
+    stem="cifar100",
+    train=(f"{FOLDER}/train.bin",),
+    test=f"{FOLDER}/test.bin",
+    names=f"{FOLDER}/fine_label_names.txt",
+    num_labels=2,  # coarse, fine
+    pickles="cifar-100-python",
 )
-NUM_LABELS = 2
-"""Bytes: coarse, fine."""
-VALIDATION_PERCENT = 10
 
 
 class CIFAR100(TaskOnDisk):
@@ -69,15 +69,10 @@ class CIFAR100(TaskOnDisk):
         return Size(train=45_000, validation=5_000, test=10_000)
 
     def missing(self, root: Path) -> Sequence[str]:
-        hint = "download the binary version"
-        if (root / "cifar-100-python").is_dir():
-            hint = "cifar-100-python holds pickles, which are not read: " + hint
-        lines = lacking(root, TRAIN, TEST, NAMES, hint=hint)
-        return lines + (stored_corruptions.missing_arrays(Path(self.c)) if self.c else [])
+        return ARCHIVE.missing(root, self.c)
 
     def files(self, root: Path) -> Sequence[str]:
-        arrays = stored_corruptions.ARRAYS if self.c else ()
-        return [TRAIN, TEST, NAMES, *(f"c/{name}" for name in arrays)]
+        return ARCHIVE.files(self.c)
 
     def place(self, name: str) -> Path:
         return Path(self.c, name[2:]) if self.c and name[:2] == "c/" else Path(self.path, name)
@@ -86,35 +81,18 @@ class CIFAR100(TaskOnDisk):
         return self._splits.train.counts(len(self.class_names))
 
     def train(self) -> Examples:
-        return cifar_files.examples(self.path, self._splits.train, NUM_LABELS)
+        return ARCHIVE.examples(self.path, self._splits.train)
 
     def validation(self) -> Examples:
-        return cifar_files.examples(self.path, self._splits.validation, NUM_LABELS)
+        return ARCHIVE.examples(self.path, self._splits.validation)
 
     def _test(self, shift: str | None) -> Examples:
-        test = cifar_files.examples(self.path, self._splits.test, NUM_LABELS)
-        if shift is None:
-            return test
-        numbers = np.argsort(_order(Path(self.path)))[test.labels]
-        return stored_corruptions.in_array(Path(self.c or ""), shift, test, numbers)
+        test = ARCHIVE.examples(self.path, self._splits.test)
+        return ARCHIVE.corrupted(self.path, test, self.c, shift) if shift and self.c else test
 
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
 
     @property
     def _splits(self) -> Splits:
-        return remembered(_read, self.path, self.split_seed)
-
-
-def _read(root: Path, seed: int) -> Splits:
-    known, test = (
-        cifar_files.listing(root, [file], _order(root), NUM_LABELS) for file in (TRAIN, TEST)
-    )
-    train, validation = carved(known, VALIDATION_PERCENT, "cifar100/validation", seed)
-    return Splits(train, validation, test)
-
-
-def _order(root: Path) -> Integers:
-    """Number in the files → label."""
-    labels, file = names.labels("cifar100"), root / NAMES
-    return np.array([label_of(labels, line.strip(), file) for line in read_lines(file)], np.int64)
+        return remembered(ARCHIVE.splits, self.path, self.split_seed)

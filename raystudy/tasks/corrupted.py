@@ -84,6 +84,9 @@ class Corrupted(Task):
     def domain_of(self, id: str) -> str:
         return self.task.domain_of(id)
 
+    def part(self, shift: str) -> Integers | None:
+        return None if shift in self._settings else self.task.part(shift)
+
     def classes_of(self, shift: str) -> Sequence[Sequence[int]] | None:
         return None if shift in self._settings else self.task.classes_of(shift)
 

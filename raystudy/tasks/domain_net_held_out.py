@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.kinds import TaskOfDomains
 from raystudy.tasks import domain_net, names
-from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
+from raystudy.tasks.domains import Suite
 
 SIZES: Mapping[str, int] = {
     domain: sum(domain_net.SIZES[domain]) for domain in sorted(domain_net.SIZES)
@@ -17,7 +16,7 @@ SIZES: Mapping[str, int] = {
 TEMPLATES = tuple(templates[0] for templates in domain_net.TEMPLATES.values())
 
 
-class DomainNetHeldOut(TaskOnDisk):
+class DomainNetHeldOut(TaskOfDomains):
     """DomainNet as DomainBed has it: five domains are learnt from, the sixth is for testing.
 
     Layout, of the unpacked archives of the cleaned version (ids are paths below the folder)::
@@ -39,7 +38,6 @@ class DomainNetHeldOut(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("domainnet")
-    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
     held_out: domain_net.Domain
     split_seed: int = 0
 
@@ -47,42 +45,9 @@ class DomainNetHeldOut(TaskOnDisk):
     def name(self) -> str:
         return f"domainnet-held-out-{self.held_out}"
 
-    @property
-    def size(self) -> Size:
-        return held_out_size(SIZES, self.held_out)
-
-    @property
-    def shifts(self) -> tuple[str, ...]:
-        return SHIFTS
-
-    def missing(self, root: Path) -> Sequence[str]:
-        return self._suite.missing(root)
-
-    def files(self, root: Path) -> Sequence[str]:
-        return self._suite.files(root)
-
-    def num_train(self) -> Sequence[int]:
-        return self._suite.num_train(self.path)
-
-    def train(self) -> Examples:
-        return self._suite.train(self.path)
-
-    def validation(self) -> Examples:
-        return self._suite.validation(self.path)
-
-    def _test(self, shift: str | None) -> Examples:
-        return self._suite.test(self.path, shift)
-
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
 
-    def part(self, shift: str) -> Integers | None:
-        return self._suite.part(self.path, shift) if shift in SHIFTS else None
-
-    def domain_of(self, id: str) -> str:
-        return domain_of(id)
-
     @property
-    def _suite(self) -> Suite:
-        domains = tuple(SIZES)
-        return Suite("domainnet", domains, self.held_out, self.split_seed, classes_everywhere=False)
+    def suite(self) -> Suite:
+        return Suite("domainnet", SIZES, self.held_out, self.split_seed, classes_everywhere=False)

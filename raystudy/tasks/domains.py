@@ -56,57 +56,75 @@ def domain_of(id: str) -> str:
 
 @dataclass(frozen=True)
 class Suite:
-    """A data set in a folder for each domain, with a folder for each class in it."""
+    """A data set in a folder for each domain, with a folder for each class in it: what its task
+    (``kinds.TaskOfDomains``) says of it."""
 
     stem: str
     """Of its classes (``raystudy.tasks.names``), whose official names are those of the folders."""
-    domains: tuple[str, ...]
-    """Names of the folders, in alphabetical order."""
+    sizes: Mapping[str, int]
+    """Images of each domain, by the name of its folder, in alphabetical order."""
     held_out: str
     split_seed: int
     classes_everywhere: bool = True
     """Whether each domain is known to have images of every class."""
 
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return SHIFTS
+
+    @property
+    def size(self) -> Size:
+        return held_out_size(self.sizes, self.held_out)
+
     def missing(self, root: Path) -> Sequence[str]:
-        lines = lacking(root, *self.domains)
+        lines = lacking(root, *self.sizes)
         if lines or not self.classes_everywhere:
             return lines
         classes = names.official(self.stem)
-        return lacking(root, *(f"{d}/{c}" for d in self.domains for c in classes))
+        return lacking(root, *(f"{d}/{c}" for d in self.sizes for c in classes))
 
     def files(self, root: Path) -> Sequence[str]:
-        return _read(root, self)[0].paths
+        return _read(root, *self._settings)[0].paths
 
     def num_train(self, path: str) -> Sequence[int]:
-        return self._splits(path).train.counts(len(names.official(self.stem)))
+        return self._read(path)[0].train.counts(len(names.official(self.stem)))
 
     def train(self, path: str) -> Examples:
-        return self._splits(path).train.examples(path)
+        return self._read(path)[0].train.examples(path)
 
     def validation(self, path: str) -> Examples:
-        return self._splits(path).validation.examples(path)
+        return self._read(path)[0].validation.examples(path)
 
     def test(self, path: str, shift: str | None) -> Examples:
         """The domain that is held out, or its ``in`` or ``out`` part."""
-        splits, rows = remembered(_read, path, self)
+        splits, rows = self._read(path)
         return (splits.test.take(rows[shift]) if shift else splits.test).examples(path)
 
-    def part(self, path: str, shift: str) -> Integers:
+    def part(self, path: str, shift: str) -> Integers | None:
         """Rows of the domain that is held out."""
-        return remembered(_read, path, self)[1][shift]
+        return self._read(path)[1].get(shift)
 
-    def _splits(self, path: str) -> Splits:
-        return remembered(_read, path, self)[0]
+    def domain_of(self, id: str) -> str:
+        return domain_of(id)
+
+    def _read(self, path: str) -> tuple[Splits, dict[str, Integers]]:
+        return remembered(_read, path, *self._settings)
+
+    @property
+    def _settings(self) -> tuple[str, tuple[str, ...], str, int]:
+        return self.stem, tuple(self.sizes), self.held_out, self.split_seed
 
 
-def _read(root: Path, suite: Suite) -> tuple[Splits, dict[str, Integers]]:
+def _read(
+    root: Path, stem: str, domains: Sequence[str], held_out: str, split_seed: int
+) -> tuple[Splits, dict[str, Integers]]:
     """The splits, and the rows of test that are each of its parts."""
     parts: dict[str, list[Listing]] = {"in": [], "out": []}
     test, rows = Listing.of([]), divided(0, 0, 0)
-    for place, domain in enumerate(suite.domains):
-        listing = _domain(root, domain, suite.stem)
-        part = divided(len(listing), suite.split_seed, place)
-        if domain == suite.held_out:
+    for place, domain in enumerate(domains):
+        listing = _domain(root, domain, stem)
+        part = divided(len(listing), split_seed, place)
+        if domain == held_out:
             test, rows = listing, part
             continue
         for name, of_domain in part.items():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.kinds import TaskOfDomains
 from raystudy.tasks import names
-from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
+from raystudy.tasks.domains import Suite
 
 Domain = Literal["Art", "Clipart", "Product", "Real World"]
 SIZES: Mapping[str, int] = {
@@ -25,7 +24,7 @@ TEMPLATES = (
 )
 
 
-class OfficeHome(TaskOnDisk):
+class OfficeHome(TaskOfDomains):
     """Office-Home: three of its domains are learnt from, the fourth is for testing.
 
     Layout, of the unpacked archive (ids are paths below the folder)::
@@ -44,7 +43,6 @@ class OfficeHome(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("officehome")
-    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
     held_out: Domain
     split_seed: int = 0
 
@@ -52,41 +50,9 @@ class OfficeHome(TaskOnDisk):
     def name(self) -> str:
         return f"officehome-{self.held_out.lower().replace(' ', '-')}"
 
-    @property
-    def size(self) -> Size:
-        return held_out_size(SIZES, self.held_out)
-
-    @property
-    def shifts(self) -> tuple[str, ...]:
-        return SHIFTS
-
-    def missing(self, root: Path) -> Sequence[str]:
-        return self._suite.missing(root)
-
-    def files(self, root: Path) -> Sequence[str]:
-        return self._suite.files(root)
-
-    def num_train(self) -> Sequence[int]:
-        return self._suite.num_train(self.path)
-
-    def train(self) -> Examples:
-        return self._suite.train(self.path)
-
-    def validation(self) -> Examples:
-        return self._suite.validation(self.path)
-
-    def _test(self, shift: str | None) -> Examples:
-        return self._suite.test(self.path, shift)
-
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
 
-    def part(self, shift: str) -> Integers | None:
-        return self._suite.part(self.path, shift) if shift in SHIFTS else None
-
-    def domain_of(self, id: str) -> str:
-        return domain_of(id)
-
     @property
-    def _suite(self) -> Suite:
-        return Suite("officehome", tuple(SIZES), self.held_out, self.split_seed)
+    def suite(self) -> Suite:
+        return Suite("officehome", SIZES, self.held_out, self.split_seed)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.kinds import TaskOfDomains
 from raystudy.tasks import names
-from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
+from raystudy.tasks.domains import Suite
 
 Domain = Literal["art_painting", "cartoon", "photo", "sketch"]
 SIZES: Mapping[str, int] = {
@@ -20,7 +19,7 @@ SIZES: Mapping[str, int] = {
 TEMPLATES = ("a photo of a {}.", "a painting of a {}.", "a cartoon {}.", "a sketch of a {}.")
 
 
-class PACS(TaskOnDisk):
+class PACS(TaskOfDomains):
     """PACS: three of its domains are learnt from, the fourth is for testing.
 
     Layout, as DomainBed's download makes it (ids are paths below the folder)::
@@ -38,7 +37,6 @@ class PACS(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("pacs")
-    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
     held_out: Domain
     split_seed: int = 0
 
@@ -46,41 +44,9 @@ class PACS(TaskOnDisk):
     def name(self) -> str:
         return f"pacs-{self.held_out.replace('_', '-')}"
 
-    @property
-    def size(self) -> Size:
-        return held_out_size(SIZES, self.held_out)
-
-    @property
-    def shifts(self) -> tuple[str, ...]:
-        return SHIFTS
-
-    def missing(self, root: Path) -> Sequence[str]:
-        return self._suite.missing(root)
-
-    def files(self, root: Path) -> Sequence[str]:
-        return self._suite.files(root)
-
-    def num_train(self) -> Sequence[int]:
-        return self._suite.num_train(self.path)
-
-    def train(self) -> Examples:
-        return self._suite.train(self.path)
-
-    def validation(self) -> Examples:
-        return self._suite.validation(self.path)
-
-    def _test(self, shift: str | None) -> Examples:
-        return self._suite.test(self.path, shift)
-
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
 
-    def part(self, shift: str) -> Integers | None:
-        return self._suite.part(self.path, shift) if shift in SHIFTS else None
-
-    def domain_of(self, id: str) -> str:
-        return domain_of(id)
-
     @property
-    def _suite(self) -> Suite:
-        return Suite("pacs", tuple(SIZES), self.held_out, self.split_seed)
+    def suite(self) -> Suite:
+        return Suite("pacs", SIZES, self.held_out, self.split_seed)

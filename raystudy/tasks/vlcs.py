@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.kinds import TaskOfDomains
 from raystudy.tasks import names
-from raystudy.tasks.domains import SHIFTS, Suite, domain_of, held_out_size
+from raystudy.tasks.domains import Suite
 
 Domain = Literal["Caltech101", "LabelMe", "SUN09", "VOC2007"]
 SIZES: Mapping[str, int] = {
@@ -20,7 +19,7 @@ SIZES: Mapping[str, int] = {
 TEMPLATES = ("a photo of a {}.", "a photo of the {}.")
 
 
-class VLCS(TaskOnDisk):
+class VLCS(TaskOfDomains):
     """VLCS: three data sets are learnt from, the fourth is for testing.
 
     Layout, as DomainBed's download makes it (ids are paths below the folder)::
@@ -37,7 +36,6 @@ class VLCS(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("vlcs")
-    in_distribution: ClassVar[Literal["test", "validation"]] = "validation"
     held_out: Domain
     split_seed: int = 0
 
@@ -45,41 +43,9 @@ class VLCS(TaskOnDisk):
     def name(self) -> str:
         return f"vlcs-{self.held_out.lower()}"
 
-    @property
-    def size(self) -> Size:
-        return held_out_size(SIZES, self.held_out)
-
-    @property
-    def shifts(self) -> tuple[str, ...]:
-        return SHIFTS
-
-    def missing(self, root: Path) -> Sequence[str]:
-        return self._suite.missing(root)
-
-    def files(self, root: Path) -> Sequence[str]:
-        return self._suite.files(root)
-
-    def num_train(self) -> Sequence[int]:
-        return self._suite.num_train(self.path)
-
-    def train(self) -> Examples:
-        return self._suite.train(self.path)
-
-    def validation(self) -> Examples:
-        return self._suite.validation(self.path)
-
-    def _test(self, shift: str | None) -> Examples:
-        return self._suite.test(self.path, shift)
-
     def prompts(self) -> Sequence[Sequence[str]]:
         return names.prompts(self.class_names, TEMPLATES)
 
-    def part(self, shift: str) -> Integers | None:
-        return self._suite.part(self.path, shift) if shift in SHIFTS else None
-
-    def domain_of(self, id: str) -> str:
-        return domain_of(id)
-
     @property
-    def _suite(self) -> Suite:
-        return Suite("vlcs", tuple(SIZES), self.held_out, self.split_seed)
+    def suite(self) -> Suite:
+        return Suite("vlcs", SIZES, self.held_out, self.split_seed)

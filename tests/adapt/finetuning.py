@@ -1,4 +1,4 @@
-"""What the tests of fine-tuning share: a tiny backbone, a flat one, and digits."""
+"""What the tests of fine-tuning share: a tiny backbone and a flat one."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raystudy.kinds import Encoder, Examples
+from raystudy.kinds import Encoder
 from raystudy.spec import Architecture, Preprocessing
 from raystudy.tasks.digits import Digits
 from raystudy.views import evaluation_view
@@ -21,14 +21,6 @@ TINY = Architecture(
 )
 SEEN = TINY.preprocessing
 PROMPTS = Digits().prompts()
-
-
-def train_examples() -> Examples:
-    return Digits().train().take(np.arange(0, 800, 13))
-
-
-def validation_examples() -> Examples:
-    return Digits().validation().take(np.arange(0, 200, 5))
 
 
 class Flat(Encoder):

@@ -4,7 +4,6 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,16 @@ from raystudy.adapt.finetune import FineTune
 from raystudy.adapt.recipes import CLIP_FINE_TUNE, CLIP_WISE_FT, SIMCLR_LP_FT
 from raystudy.kinds import Examples
 from raystudy.randomness import generator, number
-from raystudy.spec import Augmentation, Initialisation
+from raystudy.spec import Augmentation
 from raystudy.stages.extract import StoredEncoder
-from raystudy.store import Store
 from raystudy.views import training_view
 
 from .finetuning import (
     PROMPTS,
     SEEN,
     SHRUNK,
-    TINY,
     Flat,
     logits_of,
-    train_examples,
-    validation_examples,
 )
 
 TURNED = Augmentation(rotation_degrees=10)
@@ -49,21 +44,6 @@ EVERYTHING = FineTune(
     schedule="cosine",
     head="probe",
 )
-
-
-@pytest.fixture(scope="module")
-def train() -> Examples:
-    return train_examples()
-
-
-@pytest.fixture(scope="module")
-def validation() -> Examples:
-    return validation_examples()
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> StoredEncoder:
-    return StoredEncoder(Initialisation(architecture=TINY, seed=3), Store(tmp_path / "store"))
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +166,11 @@ def test_the_weights_of_the_best_look_are_kept(
     assert tuned.chosen["step"] == best
     assert np.array_equal(tuned.predict(mislabelled.array), looks[best][1].numpy())
     assert tuned.chosen["validation_losses"] == f"0.02:{looks[best][0]:.4g}"
+    last = spec.model_copy(update={"checkpoint": "last"})
+    at_the_end = last.adapt(train, mislabelled, encoder, PROMPTS, 7)
+    assert at_the_end
+    assert (last.name, at_the_end.chosen["step"]) == ("fine-tune-last-step", 10)
+    assert np.array_equal(at_the_end.predict(mislabelled.array), looks[10][1].numpy())
 
 
 def test_it_stops_when_patience_ends_and_pays_for_no_more(
@@ -366,6 +351,8 @@ def test_epochs_become_steps() -> None:
         ({"num_steps": 1}, "no room for a warm-up"),
         ({"learning_rates": ()}, "learning_rates is empty"),
         ({"patience": 3}, "set evaluate_every"),
+        ({"checkpoint": "last"}, "goes with evaluate_every"),
+        ({"checkpoint": "last", "evaluate_every": 2, "patience": 3}, "without patience"),
         ({"rand_augment": "rand augment 9"}, "rand_augment"),
         ({"layer_decay": 1.5}, "layer_decay"),
         ({"head": "random"}, "head"),

@@ -1,7 +1,6 @@
 """Where fine-tuning begins, and the line between there and where it ends."""
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,34 +15,14 @@ from raystudy.adapt.training import tune
 from raystudy.adapt.wise_ft import WiseFt
 from raystudy.classifier import Cosine
 from raystudy.kinds import Examples
-from raystudy.spec import Initialisation
 from raystudy.stages.extract import StoredEncoder
-from raystudy.store import Store
 
 from .finetuning import (
     PROMPTS,
     SEEN,
-    TINY,
     Flat,
     logits_of,
-    train_examples,
-    validation_examples,
 )
-
-
-@pytest.fixture(scope="module")
-def train() -> Examples:
-    return train_examples()
-
-
-@pytest.fixture(scope="module")
-def validation() -> Examples:
-    return validation_examples()
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> StoredEncoder:
-    return StoredEncoder(Initialisation(architecture=TINY, seed=3), Store(tmp_path / "store"))
 
 
 def test_lp_ft_without_a_step_is_the_probe(

@@ -20,19 +20,9 @@ from raystudy.store import Store
 from raystudy.taps import Taps
 from raystudy.views import embed
 
-from .finetuning import PROMPTS, SEEN, TINY, train_examples, validation_examples
+from .finetuning import PROMPTS, SEEN, TINY
 
 HEAD2TOE = Head2Toe(taps_size=64, keep=(0.1,), strengths=(3e-3,), head_strengths=(10.0, 100.0))
-
-
-@pytest.fixture(scope="module")
-def train() -> Examples:
-    return train_examples()
-
-
-@pytest.fixture(scope="module")
-def validation() -> Examples:
-    return validation_examples()
 
 
 @pytest.fixture

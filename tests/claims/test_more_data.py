@@ -40,3 +40,28 @@ def test_one_size_has_no_gain(ledger):
         claim.judge(records)
     with pytest.raises(ValueError, match=r"no test accuracy for .*source laion"):
         claim.model_copy(update={"source": "laion"}).judge(records)
+
+
+def test_of_several_tasks_each_is_one_repetition(ledger):
+    """One run of each arm: what repeats is the task, and the verdict says so."""
+    gains = np.array([[12, 2], [10, 1], [14, 3]], dtype=float)  # (tasks, few and many shots)
+    accuracy = np.stack([40 + 0 * gains, 40 + gains])  # (sizes, tasks, shots)
+    names = ["digits", "pets", "dtd"]
+    records = ledger(accuracy, size=[100, 1000], task=names, shots=["1", "full"], seed=0)
+    many = claim.model_copy(update={"task": tuple(names)})
+    verdict = many.judge(records)
+    expected = stats.t.interval(0.95, 2, 10, stats.sem([10, 9, 11]))
+    assert (verdict.low, verdict.high) == pytest.approx(expected)
+    assert (verdict.status, verdict.effect) == ("supported", pytest.approx(10))
+    assert verdict.detail.endswith("3 tasks, one seed each, paired t-interval")
+    assert "accuracy on 3 tasks (digits, pets, dtd)" in many.statement
+    alone = claim.judge(records)
+    assert (alone.status, alone.low) == ("undecided", -np.inf)
+    assert alone.detail.endswith("one seed, which gives no interval")
+
+
+def test_sizes_may_be_named(ledger):
+    accuracy = [[[10, 30, 0]], [[10, 11, 0]]]
+    axes = {"shots": ["1", "full"], "seed": [0], "size": [100, 1000, 10_000]}
+    verdict = claim.model_copy(update={"sizes": (100, 1000)}).judge(ledger(accuracy, **axes))
+    assert verdict.effect == pytest.approx(19)

@@ -87,7 +87,7 @@ MODULES = (
     *("laws.power", "laws.pure_power", "laws.shifted_power", "laws.bounded_power", "laws.broken"),
     *("laws.chinchilla", "laws.repeated_data", "laws.quality_quantity", "laws.noisy_size"),
     *("laws.fine_tuning", "laws.effective_data", "laws.transfer_gap", "laws.data_mixing"),
-    *("laws.piecewise_power", "laws.probit_line"),
+    *("laws.piecewise_power", "laws.probit_line", "imported"),
 )
 for module in MODULES:
     found = importlib.import_module(f"raystudy.{module}")
@@ -124,7 +124,7 @@ GOLDEN = {
     "Curated": "2f418e30",
     "Digits": "85f11eb2",
     "DroppedWords": "24ff9c10",
-    "FineTune": "84dfc5d8",
+    "FineTune": "c829183a",
     "GCE": "ff0b8b02",
     "GlyphCount": "2b0a605d",
     "GlyphLetter": "2b0a605d",
@@ -139,6 +139,7 @@ GOLDEN = {
     "ImageFolder": "82ad4ec8",
     "ImageNet": "3ba3c01f",
     "ImageNetCaptions": "7ae7d243",
+    "Imported": "ee400434",
     "Initialisation": "31b64fe5",
     "InstanceDependent": "6892a6e5",
     "LAION2B": "82ad4ec8",
@@ -184,7 +185,7 @@ GOLDEN = {
     "ShuffledCaptions": "fea67b72",
     "Shutterstock": "82ad4ec8",
     "SimCLR": "ebfe1a5e",
-    "Study": "f3130004",
+    "Study": "35c4fde5",
     "Supervised": "d6a95f1f",
     "Symmetric": "fea67b72",
     "TemplateCaptions": "da88b25f",
@@ -193,7 +194,7 @@ GOLDEN = {
     "Typos": "6bdea06b",
     "WIT": "82ad4ec8",
     "WebDataset": "7b9270ac",
-    "WiseFt": "bd6c203a",
+    "WiseFt": "15ff728c",
     "YFCC15M": "82ad4ec8",
     "OffsetPower": "8c1764de",
     "Power": "fea67b72",

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from raystudy.kinds import Law
-from raystudy.laws.fit import FitError, FitStatus, extrapolation_error, fit_law
+from raystudy.laws.fit import FitError, FitStatus, extrapolation_error, fit, fit_law
 from raystudy.laws.power import OffsetPower
+from raystudy.laws.shifted_power import ShiftedPower
 
 law = OffsetPower()
 
@@ -159,3 +160,14 @@ def test_extrapolation_error_is_the_miss_at_the_largest_size_in_points():
 @pytest.mark.parametrize("sizes", [1, 2, 3])
 def test_extrapolation_needs_three_sizes_beside_the_largest(sizes):
     assert extrapolation_error(law, *runs(3, sizes=sizes)) is None
+
+
+def test_a_parameter_of_small_numbers_is_not_at_its_bound_of_zero() -> None:
+    """γ is counted in 1/x, so that of large x it is tiny and still clear of 0."""
+    x = np.geomspace(1e7, 4e10, 16)
+    rng = np.random.default_rng(0)
+    y = 30 * (1 / x + 3e-10) ** 0.2 * np.exp(0.002 * rng.normal(size=16))
+    found = fit(None, ShiftedPower(), x=x, y=y)
+    gamma, low, high = found.parameter("gamma")
+    assert 0 < low < gamma < high < 1e-9
+    assert not [reason for reason in found.reasons if "gamma" in reason and "bound" in reason]

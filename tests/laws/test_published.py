@@ -21,7 +21,7 @@ from raystudy.laws import (
 )
 from raystudy.laws.holdout import rmse_log
 
-from . import published
+from .. import published
 
 FORMS = {
     "M1": Power(),

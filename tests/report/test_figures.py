@@ -97,7 +97,7 @@ def test_two_sizes_are_drawn_without_a_law(study: Study, records: pl.DataFrame) 
     view = views(study, records.filter(pl.col("size").is_in([4000, 8000])))[0]
     drawn = curves.error_by_size(view, curves.source_arms(view, OffsetPower()))
     assert set(drawn.numbers["kind"]) == {"run"}
-    assert "No law: latin: a law needs 3 distinct x" in drawn.caption
+    assert "No law: latin, greek and symbols: a law needs 3 distinct x" in drawn.caption
 
 
 def test_the_headline_size_is_one_that_sources_share(study: Study, records: pl.DataFrame) -> None:

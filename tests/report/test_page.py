@@ -4,14 +4,18 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from scipy import optimize, stats
 
 from raystudy.report.page import write_report
 from raystudy.report.view import MissingCellsError
 
 from .ledger_fixture import FACTS, FixedClaim, make_records, make_study
 
-FIGURES = ("accuracy-by-shots", "error-by-size", "noise-by-size", "methods", "robustness")
-TABLES = ("sources", "adaptations", "multipliers", "laws", "noise-rates", "claims")
+FIGURES = (
+    *("accuracy-by-shots", "error-by-size", "noise-by-size", "methods", "robustness"),
+    *("multiplier-bars", "frontier", "held-out", "residuals", "profiles"),
+)
+TABLES = ("sources", "adaptations", "multipliers", "exchange", "laws", "noise-rates", "claims")
 HOSTILE = "<script>alert('$x_1$')</script>&\"</svg>"
 
 
@@ -67,6 +71,22 @@ def test_the_page_tells_verdicts_in_words_and_marks(report: Path) -> None:
 def test_the_answer_comes_first(report: Path) -> None:
     page = report.read_text(encoding="utf-8")
     assert page.index('class="answer"') < page.index("Claims</h2>") < page.index("<figure")
+    # One line of it: the claims come before all else that the sentences say.
+    assert page.index("Claims</h2>") < page.index("The next source, ")
+
+
+def test_claims_say_what_the_study_could_have_seen(report: Path) -> None:
+    half, seeds = (9.0 - 5.5) / 2, 3
+    level = stats.t.ppf(0.975, seeds - 1)
+    least = optimize.brentq(lambda d: stats.nct.sf(level, seeds - 1, d) - 0.8, 1, 50)
+    expected = half / level * float(least)  # pyright: ignore[reportArgumentType]
+    told = pl.read_csv(report.parent / "claims.csv")
+    assert told["detectable"][:3].to_list() == pytest.approx([expected] * 3, rel=1e-4)
+    assert told["detectable"][3] is None
+    page = report.read_text(encoding="utf-8")
+    assert page.count(f"{expected:.1f} points") == 3
+    assert page.count("too small a study") == 1  # of the claim that is undecided
+    assert "Power is the smallest effect" in page
 
 
 def test_the_same_records_give_the_same_bytes(report: Path, tmp_path: Path) -> None:

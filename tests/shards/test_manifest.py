@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raystudy.shards import atomic, manifest, root, workers
+from raystudy.shards import atomic, manifest, retried, workers
 from raystudy.shards.index import index_shard
 from raystudy.shards.manifest import Manifest, Plain, build, described, stale
 from raystudy.shards.root import Root
@@ -33,7 +33,7 @@ NUM_SHARDS = 6
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(root, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retried, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(atomic.os, "fsync", lambda fd: None)
     Shaky.reset()
     yield

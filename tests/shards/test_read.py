@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raystudy.shards import read as module
-from raystudy.shards import root
+from raystudy.shards import retried
 from raystudy.shards.parquet_file import ParquetFile
 from raystudy.shards.read import Place, Reader
 from raystudy.shards.table import Fault
@@ -29,7 +29,7 @@ SIZE = 300_000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(root, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retried, "FIRST_WAIT_S", 0.001)
     Shaky.reset()
     yield
     Shaky.reset()

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystudy.shards import root as module
-from raystudy.shards.root import Bytes, Root
+from raystudy.shards import bytes as opened
+from raystudy.shards import retried
+from raystudy.shards.bytes import Bytes
+from raystudy.shards.root import Root
 
 from .stores import EveryThird, Shaky, labelled, serve, write_tar
 
@@ -36,7 +38,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retried, "FIRST_WAIT_S", 0.001)
     Shaky.reset()
     yield
     Shaky.reset()
@@ -170,7 +172,7 @@ def test_bytes_at_any_place(tmp_path_factory: pytest.TempPathFactory, data: st.D
     places = data.draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2**62)), max_size=8))
     for url in (str(path.parent), f"shaky://{path.parent}"):
         with pytest.MonkeyPatch.context() as patch, Root(url).open("x") as file:
-            patch.setattr(module, "READ_AHEAD_BYTES", 64)
+            patch.setattr(opened, "READ_AHEAD_BYTES", 64)
             assert file.size == len(content)
             for offset, n in places:
                 assert file.at(offset, n) == content[offset : offset + n]
@@ -219,7 +221,7 @@ def test_a_store_that_stays_down_is_an_error_with_its_name(tree: Path) -> None:
     Shaky.fault = down
     with pytest.raises(OSError, match=r"shaky://.*/0\.tar: no route to host"):
         Root(f"shaky://{tree}").read("0.tar")
-    assert len(Shaky.requests) == module.ATTEMPTS
+    assert len(Shaky.requests) == retried.ATTEMPTS
 
 
 def test_what_is_not_there_is_asked_for_once(tree: Path) -> None:

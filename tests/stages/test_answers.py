@@ -7,11 +7,14 @@ import pytest
 
 from raystudy.adapt.linear_probe import LinearProbe
 from raystudy.adapt.nearest_class_mean import NearestClassMean
+from raystudy.annotate import role
 from raystudy.ledger import Ledger
+from raystudy.metrics.ece import ECE
 from raystudy.spec import Architecture, Cell, Initialisation, Preprocessing
 from raystudy.stages.adapt import adapt, units
-from raystudy.stages.hits import hits
+from raystudy.stages.answers import Answers, answers
 from raystudy.stages.promise import SCORES, promises
+from raystudy.stages.score import score, unscored
 from raystudy.store import Store
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.glyph_domains import GlyphDomains
@@ -48,9 +51,16 @@ def store(cells: list[Cell], tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def test_hits_are_shares_of_seeds_and_shifts(cells: list[Cell], store: Store) -> None:
-    found = hits(cells, store)
-    assert len(found) == 4  # two tasks, two probes: seeds are no models
+@pytest.fixture(scope="module")
+def found(cells: list[Cell], store: Store) -> Answers:
+    return answers(cells, store)
+
+
+def test_hits_are_shares_of_seeds_and_shifts(
+    cells: list[Cell], store: Store, found: Answers
+) -> None:
+    hits = found.hits
+    assert len(hits) == 4  # two tasks, two probes: seeds are no models
     right: defaultdict[tuple[str, str, str], list[bool]] = defaultdict(list)
     for cell in cells:
         for row in Ledger(store).predictions([cell.key]).iter_rows(named=True):
@@ -59,10 +69,49 @@ def test_hits_are_shares_of_seeds_and_shifts(cells: list[Cell], store: Store) ->
             if is_out:
                 hit = int(np.argmax(row["logits"])) == row["label"]
                 right[cell.task.name, cell.adaptation.name, row["id"]].append(hit)
-    for row in found.iter_rows(named=True):
+    for row in hits.iter_rows(named=True):
         of = [v for k, v in right.items() if k[:2] == (row["task"], row["adaptation"])]
         assert len(of[0]) == (10 if row["task"] == "digits" else 2)
         assert row["hits"] == pytest.approx([np.mean(v) for v in of])
+
+
+def test_intervals_are_about_the_means_of_the_ledger(
+    cells: list[Cell], store: Store, found: Answers
+) -> None:
+    metric = ECE(debiased=True)
+    score(unscored([c.key for c in cells], [metric], store), store, lambda _: None)
+    records = Ledger(store).read([c.key for c in cells], [metric])
+    roles = {c.task.name: {s: role(c.task, s) for s in set(records["split"])} for c in cells}
+    for way in ("linear-probe", "nearest-class-mean"):
+        own = records.filter(adaptation=way)
+        for row in found.spreads.filter(adaptation=way).iter_rows(named=True):
+            if row["column"].startswith(("ood_in", "ood_out", "ood_mean")):
+                continue
+            prefix, _, name = row["column"].partition("_")
+            values = defaultdict(list)
+            for r in own.filter(metric=name).iter_rows(named=True):
+                if roles[r["task"]][r["split"]] == prefix:
+                    values[r["task"]].append(r["value"])
+            mean = np.mean([np.mean(v) for v in values.values()])
+            assert row["num_tasks"] == 2
+            assert row["value"] == pytest.approx(mean, abs=1e-6)
+            assert row["low"] < row["value"] < row["high"]
+
+
+def test_parts_of_a_domain_are_of_one_task_alone(found: Answers) -> None:
+    """Digits has none, so that there is no mean over both tasks."""
+    assert not [c for c in found.spreads["column"] if c.startswith(("ood_in", "ood_mean"))]
+
+
+def test_classes_are_those_of_the_first_seed(
+    cells: list[Cell], store: Store, found: Answers
+) -> None:
+    cell = next(c for c in cells if c.task.name != "digits" and c.seed == 0)
+    rows = Ledger(store).predictions([cell.key])
+    of = found.classes.filter(task=cell.task.name, adaptation=cell.adaptation.name)
+    for column, split in (("id", "validation"), ("ood", "test")):
+        logits = rows.filter(split=split)["logits"].to_list()
+        assert of[column][0].to_list() == [int(np.argmax(one)) for one in logits]
 
 
 def test_every_backbone_and_task_is_scored_once(cells: list[Cell], store: Store) -> None:

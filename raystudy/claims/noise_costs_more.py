@@ -1,0 +1,68 @@
+"""A share r of wrong labels costs more than the share r of the examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from raystudy.claims.accuracies import ShotsName, accuracies
+from raystudy.kinds import Claim, Verdict
+from raystudy.laws.fit import FitError
+from raystudy.laws.multiplier import data_multiplier
+from raystudy.laws.power import OffsetPower
+
+
+class NoiseCostsMoreThanItsExamples(Claim):
+    """Clean data is worth m times noisy data at the largest size (``raystudy.laws.multiplier``). If
+    a wrong label were as good as none, m would be 1/(1 − r); a wrong label that does harm costs
+    more.
+
+    The effect is m·(1 − r), with the 95 % interval of m from resampling paired seeds. Supported if
+    it lies above 1, contradicted if below. Only the clean curve is fitted, and read within its
+    sizes: beyond them m is a bound.
+    """
+
+    task: str
+    adaptation: str
+    method: str
+    source: str
+    shots: ShotsName
+    noise: str
+    architecture: str | None = None
+
+    @property
+    def statement(self) -> str:
+        return (
+            f"A wrong label does more harm to {self.task} accuracy than its example is worth "
+            f"({self.noise})."
+        )
+
+    def judge(self, records: pl.DataFrame) -> Verdict:
+        """Raises ValueError where the clean curve cannot be fitted."""
+        place = {
+            "task": self.task,
+            "adaptation": self.adaptation,
+            "method": self.method,
+            "source": self.source,
+            "shots": self.shots,
+            "architecture": self.architecture,
+        }
+        axes = {"noise": ["clean", self.noise], "size": None, "seed": None}
+        accuracy, (_, sizes, seeds) = accuracies(records, place, axes)
+        kept = 1 - float(records.filter(noise=self.noise)["noise_rate"][0])
+        n, s = (axis.ravel() for axis in np.meshgrid(sizes, seeds, indexing="ij"))
+        clean, noisy = ((n, 1 - of.ravel() / 100, s) for of in accuracy)
+        try:
+            worth = data_multiplier(OffsetPower(), clean, noisy, coverage=self.coverage)
+        except FitError as refusal:
+            raise ValueError(f"the clean curve: {refusal}") from refusal
+        effect, low, high = (kept * value for value in (worth.value, worth.low, worth.high))
+        return Verdict(
+            "supported" if low > 1 else "contradicted" if high < 1 else "undecided",
+            effect,
+            low,
+            high,
+            "times its examples",
+            f"clean data is worth {worth.text} of {self.noise} data at {sizes[-1]:,} examples; "
+            f"without the wrong ones it would be ×{1 / kept:.2g}; {len(seeds)} seeds",
+        )
