@@ -84,7 +84,7 @@ def test_a_study_of_a_published_backbone_alone(published: Published, store: Stor
     outcome = drive(study, store)
     assert not outcome.failures
     assert outcome.report
-    page = outcome.report.read_text()
+    page = Path(outcome.report).read_text()
     assert "a1_in1k" in page
 
     records = Ledger(store).read()
@@ -154,7 +154,7 @@ def test_two_published_backbones_are_compared_by_tag(
     outcome = drive(Study(name="zoo", grids=(grid(published, other), baseline)), store)
     assert not outcome.failures
     assert outcome.report
-    page = outcome.report.read_text()
+    page = Path(outcome.report).read_text()
     for words in ("a1_in1k", "scaled", "random features"):
         assert words in page
 
