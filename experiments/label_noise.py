@@ -23,6 +23,7 @@ from raystudy.claims.noise_costs_more import NoiseCostsMoreThanItsExamples
 from raystudy.claims.noise_keeps_exponent import NoiseKeepsExponent
 from raystudy.kinds import Claim, Noise, Task
 from raystudy.laws.power import OffsetPower
+from raystudy.laws.pure_power import Power
 from raystudy.methods.supervised import Supervised
 from raystudy.noise.pair import Pair
 from raystudy.noise.shuffled_captions import ShuffledCaptions
@@ -63,7 +64,7 @@ def study(
         name="label-noise" + ("" if scale == "laptop" else f"-{scale}"),
         title="What do wrong labels cost, in size?",
         grids=grids,
-        law=OffsetPower(),
+        law=Power() if scale == "laptop" else OffsetPower(),  # no floor comes into sight there
         claims=claims,
     )
 

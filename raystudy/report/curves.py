@@ -1,4 +1,4 @@
-"""The figures that fit a law: error against pre-training examples, by source and by label noise."""
+"""The figures that fit a law: error against pre-training examples, by source and by noise."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def noise_by_size(view: View, arms: Sequence[Arm]) -> Drawn:
     clean, worst = arms[0], arms[-1]
     source = clean.runs["source"][0]
     caption = (
-        f"Labels of {source} corrupted before pre-training; error at {shots_phrase(view.few)}. "
+        f"{source.capitalize()} corrupted before pre-training; error at {shots_phrase(view.few)}. "
     )
     harms = {
         size: gap
@@ -107,7 +107,7 @@ def noise_by_size(view: View, arms: Sequence[Arm]) -> Drawn:
             f"higher than clean at {higher} of {plural(len(harms), 'size', 0)}, with an interval "
             f"clear of zero at {certain}. "
         )
-    return _draw("noise-by-size", "Label noise against size", view.noises, arms, caption)
+    return _draw("noise-by-size", "Noise against size", view.noises, arms, caption)
 
 
 def _draw(name: str, title: str, names: Iterable[str], arms: Sequence[Arm], caption: str) -> Drawn:

@@ -164,7 +164,7 @@ def _part(view: View, law: Law, prefix: str) -> Part:
             "Error against pre-training examples",
             lambda: curves.error_by_size(view, sources),
         ),
-        ("figure", "Label noise against size", lambda: curves.noise_by_size(view, noises)),
+        ("figure", "Noise against size", lambda: curves.noise_by_size(view, noises)),
         ("table", "Data multipliers", lambda: tables.multiplier_table([*of_sources, *of_noises])),
         (
             "table",

@@ -70,12 +70,12 @@ def _noise(arms: Sequence[Arm]) -> list[str]:
     if gap is None:
         return []
     verb = "costs" if gap["mean"] > 0 else "does not cost accuracy:"
-    return [f"Label noise {worst.name} {verb} {points(gap)} at {size:,} examples."]
+    return [f"Noise {worst.name} {verb} {points(gap)} at {size:,} examples."]
 
 
 def _worth(sources: Sequence[Worth], noises: Sequence[Worth]) -> list[str]:
     told = []
-    for subject, found in (("Data of {} is", sources), ("Data with {} labels is", noises)):
+    for subject, found in (("Data of {} is", sources), ("Clean data is", noises)):
         read = [(w.worse.name, w.multiplier) for w in found if w.multiplier]
         alone = any(w.better.runs["seed"].n_unique() == 1 for w in found)
         doubt = ", judged by one seed, which gives no interval" if alone else ""

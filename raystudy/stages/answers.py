@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from raystudy.annotate import Role, role
+from raystudy.annotate import role
 from raystudy.kinds import Scored, Task
 from raystudy.ledger import Ledger
 from raystudy.metrics.spread import Spread, example_counts, mean, spreads
@@ -79,9 +79,9 @@ def answers(cells: Iterable[Cell], store: Store) -> Answers:
     )
 
 
-def _by_role(task: Task, every: Sequence[Mapping[str, Scored]]) -> dict[Role, Splits]:
+def _by_role(task: Task, every: Sequence[Mapping[str, Scored]]) -> dict[str, Splits]:
     """The splits of each role that are labelled throughout."""
-    found: defaultdict[Role, Splits] = defaultdict(dict)
+    found: defaultdict[str, Splits] = defaultdict(dict)
     for split in every[0]:
         seeds = [of_seed[split] for of_seed in every]
         if min(seed.labels.min(initial=0) for seed in seeds) >= 0:
@@ -103,7 +103,7 @@ def _classes(splits: Collection[Sequence[Scored]]) -> list[int]:
 
 
 def _spreads(
-    task: Task, known: Mapping[Role, Splits], counts: dict[tuple[str, int], Counts]
+    task: Task, known: Mapping[str, Splits], counts: dict[tuple[str, int], Counts]
 ) -> dict[str, Spread]:
     """By the column of ``raystudy.outcomes``. ``counts`` are kept from one model to the next."""
     found: dict[str, Spread] = {}

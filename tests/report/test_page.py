@@ -131,7 +131,7 @@ def test_a_single_source_says_what_is_missing(tmp_path: Path) -> None:
     page = write_report(make_study(claims=()), records, tmp_path, {}).read_text()
     missing = page[page.index("Left out") :]
     for title, needs in {
-        "Label noise against size": "clean and corrupted",
+        "Noise against size": "clean and corrupted",
         "Methods side by side": "a second method",
         "Accuracy under shift": "named shifts",
         "Data multipliers": "two sources",

@@ -78,7 +78,7 @@ def test_summary_leads_with_the_winner(view: View) -> None:
     first, *rest = summary(view, noises, worths, tables.worths(law, noises, noises[0]))
     assert "latin" in first
     assert "more than random features" in first
-    assert any("Data with clean labels is worth" in sentence for sentence in rest)
+    assert any("Clean data is worth" in sentence for sentence in rest)
 
 
 def test_a_lead_within_noise_is_called_so(study: Study, records: pl.DataFrame) -> None:

@@ -81,7 +81,7 @@ def test_intervals_are_about_the_means_of_the_ledger(
     metric = ECE(debiased=True)
     score(unscored([c.key for c in cells], [metric], store), store, lambda _: None)
     records = Ledger(store).read([c.key for c in cells], [metric])
-    roles = {c.task.name: {s: role(c.task, s) for s in set(records["split"])} for c in cells}
+    roles = {c.task.name: {s: str(role(c.task, s)) for s in set(records["split"])} for c in cells}
     for way in ("linear-probe", "nearest-class-mean"):
         own = records.filter(adaptation=way)
         for row in found.spreads.filter(adaptation=way).iter_rows(named=True):
