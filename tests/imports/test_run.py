@@ -37,7 +37,7 @@ def test_a_study_of_a_table_runs_without_computing(tmp_path: Path, store: Store)
         outcome = run(study, store, lambda: pytest.fail("computed"), Silent(), uri)
         assert not outcome.failures
         assert outcome.report
-        assert "24 cells of 24 rows, content " in outcome.report.read_text()
+        assert "24 cells of 24 rows, content " in Path(outcome.report).read_text()
     assert len(Ledger(store).read()) == 24
 
     from mlflow import MlflowClient
