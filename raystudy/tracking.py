@@ -263,8 +263,9 @@ class Tracker:
     def _run(self, key: str) -> _Run | None:
         """The run of ``key``; one whose making was never answered is looked for."""
         if key in self._begun and key not in self._runs:
-            for run in self._search(f"tags.`{KEY}` = '{key}'"):
-                self._runs[key] = _known(run)
+            for run in self._search():  # MLflow's filters cannot quote every key
+                if run.data.tags[KEY] == key:
+                    self._runs[key] = _known(run)
         return self._runs.get(key)
 
     def _started(self, key: str) -> _Run:
@@ -297,11 +298,11 @@ class Tracker:
                 raise
             return made.experiment_id  # by another driver, a moment ago
 
-    def _search(self, which: str = "") -> Iterator[MlflowRun]:
+    def _search(self) -> Iterator[MlflowRun]:
         token: str | None = ""
         while token is not None:
             page = self._client.search_runs(
-                [self.experiment_id], which, max_results=SEARCH_PAGE, page_token=token or None
+                [self.experiment_id], max_results=SEARCH_PAGE, page_token=token or None
             )
             yield from (run for run in page if KEY in run.data.tags)
             token = page.token or None
