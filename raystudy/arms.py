@@ -79,7 +79,7 @@ def arms(study: Study, cells: Sequence[Cell], records: pl.DataFrame) -> list[Arm
         and cell.backbone.architecture == grids[0].architectures[0]
         and cell.axes()["adaptation"] == first.axes()["adaptation"]
     ]
-    few = headline_shots({cell.shots for cell in trained if cell.shots is not None} - {FULL})
+    few = headline_shots(int(c.shots) for c in trained if c.shots not in (FULL, None))
     by_arm: dict[tuple[str, str], list[Cell]] = {}
     for cell in trained:
         if cell.shots == few:
