@@ -8,9 +8,10 @@ source that is corrupted in most cells.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ import polars as pl
 from raystudy.laws.arrays import Doubles
 from raystudy.spec import FULL, Cell, Pretraining, Study
 
+T = TypeVar("T", int, str)
 CLEAN = "clean"
 HEADLINE_SHOTS = 10
 BACKBONE = ("method", "source", "size", "noise", "architecture")
@@ -77,8 +79,7 @@ def arms(study: Study, cells: Sequence[Cell], records: pl.DataFrame) -> list[Arm
         and cell.backbone.architecture == grids[0].architectures[0]
         and cell.axes()["adaptation"] == first.axes()["adaptation"]
     ]
-    counts = {cell.shots for cell in trained} - {FULL}
-    few = min(counts, key=lambda n: abs(int(n or 0) - HEADLINE_SHOTS), default=FULL)
+    few = headline_shots(int(c.shots) for c in trained if c.shots not in (FULL, None))
     by_arm: dict[tuple[str, str], list[Cell]] = {}
     for cell in trained:
         if cell.shots == few:
@@ -95,6 +96,11 @@ def arms(study: Study, cells: Sequence[Cell], records: pl.DataFrame) -> list[Arm
         if n == CLEAN or s == most
     ]
     return sorted(found, key=lambda arm: arm.noise != CLEAN)
+
+
+def headline_shots(counts: Iterable[T]) -> T | Literal["full"]:
+    """The one of ``counts`` (1, "5", …) nearest to ten examples per class, the smaller of two."""
+    return min(sorted(counts, key=int), key=lambda n: abs(int(n) - HEADLINE_SHOTS), default=FULL)
 
 
 def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm]]:

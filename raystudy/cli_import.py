@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raystudy.cli_fit import law_forms
 from raystudy.imported import AXES, Imported, Value, nearest
 from raystudy.store import Store
 
@@ -207,11 +208,7 @@ def _name(table: Path) -> str:
 
 
 def _law(name: str) -> Law:
-    import raystudy.laws as room
-    from raystudy.kinds import Law
-
-    found = {n: cls for n in room.__all__ if isinstance(cls := getattr(room, n), type)}
-    laws = {_dashed(n): cls for n, cls in found.items() if issubclass(cls, Law)}
+    laws = law_forms()
     wanted = name if name in laws else _dashed(name)
     if wanted not in laws:
         raise ValueError(f"--law {name}: no such law; {nearest(name, laws)}")

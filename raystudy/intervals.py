@@ -70,7 +70,7 @@ def resample_seeds(
     for 5), so fitting B rows instead of ``num_resamples`` saves most of the work.
     """
     draws = generator(seed, "resample seeds", num_seeds)
-    counts = draws.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
+    counts = seed_counts(draws, num_seeds, num_resamples)
     rows, frequency = np.unique(counts, axis=0, return_counts=True)
     return rows.astype(np.float64), frequency
 
@@ -104,7 +104,7 @@ def bootstrap_interval(
     everything = np.arange(num_examples)
     value = float(np.mean([of(everything) for of in statistics]))
     draws = generator(seed, "bootstrap", num_examples)
-    counts = _seed_counts(draws, len(statistics), num_resamples)
+    counts = seed_counts(draws, len(statistics), num_resamples)
     resampled = np.empty(num_resamples)
     for b in range(num_resamples):
         rows = draws.integers(num_examples, size=num_examples)
@@ -129,7 +129,7 @@ def seeds_and_examples_interval(
         raise ValueError(f"finite values of (seeds, examples) are resampled; got {table.shape}")
     num_seeds, num_examples = table.shape
     draws = generator(seed, "bootstrap", num_examples)
-    counts = _seed_counts(draws, num_seeds, num_resamples)
+    counts = seed_counts(draws, num_seeds, num_resamples)
     means = np.empty((num_resamples, num_seeds))
     for b in range(num_resamples):
         rows = draws.integers(num_examples, size=num_examples)
@@ -152,5 +152,6 @@ def percentile_interval(
     return float(low), float(high)
 
 
-def _seed_counts(draws: np.random.Generator, num_seeds: int, num_resamples: int) -> Integers:
+def seed_counts(draws: np.random.Generator, num_seeds: int, num_resamples: int) -> Integers:
+    """How often each resample draws each seed, (B, S)."""
     return draws.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)

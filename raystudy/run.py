@@ -177,13 +177,14 @@ def report(
 
     found = read_all(study) if imported is None else imported
     keep(found, store)
-    cells = [cell.key for cell in study.cells()] + [key for one in found for key in one.cells]
-    records = in_order(Ledger(store).read(cells, study.metrics), found)
+    cells = study.cells()
+    keys = [cell.key for cell in cells] + [key for one in found for key in one.cells]
+    records = in_order(Ledger(store).read(keys, study.metrics), found)
     if records.is_empty():
         return None
     folder = report_folder(study, store)
     # What the page says is a function of the records, the study and the code that draws it.
-    left_out = skipped(store, study.name, (cell.key for cell in study.cells()))
+    left_out = skipped(store, study.name, (cell.key for cell in cells))
     rows = records.select("cell", "split", "metric", "value").rows()
     content = digest([study.key, raystudy.__version__, rows, *sorted(left_out.items())])
     stamp, page = folder / "content.json", folder / "report.html"
@@ -195,7 +196,6 @@ def report(
         evidence = None
         if study.grids and records["architecture"].n_unique() > 1:  # others need no torch for it
             records = annotated(study, records)
-            cells = study.cells()
             evidence = Evidence(promises(cells, store), *answers(cells, store))
         write_report(study, records, folder, facts(study, store, records, found), evidence)
     except MissingCellsError as error:

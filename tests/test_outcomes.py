@@ -11,7 +11,7 @@ from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.ledger import SCHEMA
 from raystudy.outcomes import MODEL, outcomes
-from raystudy.report import model_figures, model_tables, models
+from raystudy.report import model_choice, model_figures, model_tables, models
 from raystudy.report.view import MissingCellsError
 from raystudy.robustness import accuracy_line
 from raystudy.spec import Study
@@ -185,7 +185,7 @@ def test_a_score_that_lacks_a_task_keeps_its_columns() -> None:
         for score, task, sign in (("a", "second", 1), ("b", "first", -1), ("b", "second", 1))
         for b in "abc"
     ]
-    table = model_tables.promise_table(found, pl.DataFrame(values))
+    table = model_choice.promise_table(found, pl.DataFrame(values))
     assert table.header == ("score", "first", "second", "mean")
     assert [[cell.split()[0] for cell in row] for row in table.rows] == [
         ["a", "—", "1.00", "1.00"],
@@ -226,7 +226,7 @@ def test_lines_of_accuracy_and_agreement_are_those_of_the_models() -> None:
         (line.tasks[0], line.adaptation, line.shots, *place, *answers)
         for place, answers in zip(places, zip(*columns.values(), strict=True), strict=True)
     ]
-    table = model_tables.line_table(line, pl.DataFrame(seen, CLASSES, orient="row"))
+    table = model_choice.line_table(line, pl.DataFrame(seen, CLASSES, orient="row"))
     (row,) = table.numbers.iter_rows(named=True)
     x, y = line.models["id_accuracy"].to_numpy(), line.models["ood_accuracy"].to_numpy()
     assert row["accuracy_slope"] == pytest.approx(accuracy_line(x, y).slope)

@@ -8,7 +8,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field
 
-from raystudy.kinds import Floats
+from raystudy.kinds import Claim, Floats
 
 ShotsName = Annotated[str, Field(coerce_numbers_to_str=True)]
 """As the ledger writes them: "1", "5", …, "full"."""
@@ -18,6 +18,7 @@ NO_INTERVAL = ", which gives no interval"
 Tasks = str | tuple[str, ...]
 """One, or several that stand in for seeds (``replicated``)."""
 
+SETTING = ("task", "adaptation", "method", "source", "shots", "architecture")
 DISTINGUISHING = ("architecture", "noise_rate", "num_train", "backbone", "cell")
 
 
@@ -64,6 +65,15 @@ def accuracies(
         raise ValueError(f"with {asked}, cells are missing: {shown}{more}; run them")
     values = grid.join(rows, on=names, how="left", maintain_order="left")["value"]
     return 100 * values.to_numpy().reshape([len(v) for v in levels]), levels
+
+
+def clean_and_noisy(records: pl.DataFrame, claim: Claim, noise: str) -> tuple[Floats, list, list]:
+    """``accuracies`` of clean data and of ``noise``, where all else is as the fields of ``claim``
+    have it: (2, sizes, seeds), and the sizes and seeds."""
+    fixed = claim.model_dump(include=set(SETTING))
+    axes = {"noise": ["clean", noise], "size": None, "seed": None}
+    found, (_, sizes, seeds) = accuracies(records, fixed, axes)
+    return found, sizes, seeds
 
 
 def replicated(

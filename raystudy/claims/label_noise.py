@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from raystudy.claims.accuracies import ShotsName, accuracies
+from raystudy.claims.accuracies import ShotsName, clean_and_noisy
 from raystudy.intervals import mean_interval
 from raystudy.kinds import Claim, Verdict
 
@@ -39,18 +39,7 @@ class NoiseHurtsAtEverySize(Claim):
         )
 
     def judge(self, records: pl.DataFrame) -> Verdict:
-        accuracy, (_, sizes, seeds) = accuracies(
-            records,
-            {
-                "task": self.task,
-                "adaptation": self.adaptation,
-                "method": self.method,
-                "source": self.source,
-                "shots": self.shots,
-                "architecture": self.architecture,
-            },
-            {"noise": ["clean", self.noise], "size": None, "seed": None},
-        )
+        accuracy, sizes, seeds = clean_and_noisy(records, self, self.noise)
         lost = accuracy[0] - accuracy[1]  # (sizes, seeds)
         intervals = [mean_interval(of_size, self.coverage) for of_size in lost]
         wider = 1 - (1 - self.coverage) / len(sizes)

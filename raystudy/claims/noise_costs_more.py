@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from raystudy.claims.accuracies import ShotsName, accuracies
+from raystudy.claims.accuracies import ShotsName, clean_and_noisy
 from raystudy.kinds import Claim, Verdict
 from raystudy.laws.fit import FitError
 from raystudy.laws.multiplier import data_multiplier
@@ -39,16 +39,7 @@ class NoiseCostsMoreThanItsExamples(Claim):
 
     def judge(self, records: pl.DataFrame) -> Verdict:
         """Raises ValueError where the clean curve cannot be fitted."""
-        place = {
-            "task": self.task,
-            "adaptation": self.adaptation,
-            "method": self.method,
-            "source": self.source,
-            "shots": self.shots,
-            "architecture": self.architecture,
-        }
-        axes = {"noise": ["clean", self.noise], "size": None, "seed": None}
-        accuracy, (_, sizes, seeds) = accuracies(records, place, axes)
+        accuracy, sizes, seeds = clean_and_noisy(records, self, self.noise)
         kept = 1 - float(records.filter(noise=self.noise)["noise_rate"][0])
         n, s = (axis.ravel() for axis in np.meshgrid(sizes, seeds, indexing="ij"))
         clean, noisy = ((n, 1 - of.ravel() / 100, s) for of in accuracy)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from raystudy.claims.accuracies import ShotsName, accuracies
+from raystudy.claims.accuracies import ShotsName, clean_and_noisy
 from raystudy.intervals import mean_interval
 from raystudy.kinds import Claim, Verdict
 
@@ -41,18 +41,7 @@ class NoiseKeepsExponent(Claim):
 
     def judge(self, records: pl.DataFrame) -> Verdict:
         """Raises ValueError for fewer than three sizes, or where an error is 0."""
-        accuracy, (_, sizes, seeds) = accuracies(
-            records,
-            {
-                "task": self.task,
-                "adaptation": self.adaptation,
-                "method": self.method,
-                "source": self.source,
-                "shots": self.shots,
-                "architecture": self.architecture,
-            },
-            {"noise": ["clean", self.noise], "size": None, "seed": None},
-        )
+        accuracy, sizes, seeds = clean_and_noisy(records, self, self.noise)
         errors = 100 - accuracy
         if len(sizes) < 3 or not (errors > 0).all():
             raise ValueError(f"an exponent needs three sizes and errors above 0; sizes: {sizes}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raystudy.intervals import COVERAGE
+from raystudy.intervals import percentile_interval, seed_counts
 from raystudy.kinds import Scored
 from raystudy.metrics.bins import Gaps, width_bins
 from raystudy.metrics.ece import BINS, cross_fitted
@@ -39,9 +39,7 @@ class Spread:
 
     def interval(self) -> tuple[float, float]:
         """95 %."""
-        tails = [50 * (1 + COVERAGE), 50 * (1 - COVERAGE)]
-        high, low = np.percentile(self.resampled - self.centre, tails)
-        return self.value - float(high), self.value - float(low)
+        return percentile_interval(self.resampled - self.centre + self.value, self.value)
 
 
 def mean(spreads: Sequence[Spread]) -> Spread:
@@ -62,14 +60,6 @@ def example_counts(num_examples: int, name: str) -> NDArray[np.uint8]:
     return counts
 
 
-def seed_counts(num_seeds: int) -> Doubles:
-    """How often each resample draws each seed, (B, S). It is the same for all sets of examples,
-    since a seed makes one backbone for all of them."""
-    share = np.full(num_seeds, 1 / num_seeds)
-    draws = generator(0, "resample seeds", num_seeds)
-    return draws.multinomial(num_seeds, share, size=NUM_RESAMPLES).astype(np.float64)
-
-
 def spreads(scored: Sequence[Scored], counts: NDArray[np.uint8]) -> Mapping[str, Spread]:
     """``accuracy`` and ``ece_debiased`` (in 15 bins of equal width), means of S seeds.
 
@@ -77,7 +67,9 @@ def spreads(scored: Sequence[Scored], counts: NDArray[np.uint8]) -> Mapping[str,
     (B, N) is of ``example_counts``. The values are those of the metrics of these names.
     """
     of_seed = [_of_seed(one, counts) for one in scored]
-    times = seed_counts(len(scored))
+    # The same for all sets of examples, since a seed makes one backbone for all of them.
+    draws = generator(0, "resample seeds", len(scored))
+    times = seed_counts(draws, len(scored), NUM_RESAMPLES)
     found = {}
     for name in of_seed[0]:
         own = [of[name] for of in of_seed]

@@ -13,7 +13,7 @@ from raystudy.laws.multiplier import Multiplier, MultiplierStatus
 from raystudy.report.figures import Drawn
 from raystudy.report.style import PALETTE, canvas, readable_ticks
 from raystudy.report.view import MissingCellsError
-from raystudy.report.words import listing
+from raystudy.report.words import factor, listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def multiplier_bars(found: Sequence[Pair]) -> Drawn:
         for row, (_, multiplier) in enumerate(read):
             _one(axes, row, multiplier, (low, high), colour)
             axes.annotate(
-                multiplier.text,
+                factor(multiplier.text),
                 (1.0, row),
                 xycoords=("axes fraction", "data"),
                 xytext=(8, 0),
@@ -89,13 +89,15 @@ def _one(
         right = span[1]
     elif multiplier.status is MultiplierStatus.NOT_REACHED:
         left = span[0]
-    axes.plot([left, right], [row, row], "-", color=colour, linewidth=2, alpha=0.6)
-    for end, arrow, is_open in (
-        (left, "<", left <= span[0]),
-        (right, ">", right >= span[1]),
-    ):
-        if is_open:
-            axes.plot([end], [row], arrow, color=colour, markersize=6, clip_on=False)
+    measured = multiplier.status is MultiplierStatus.MEASURED
+    if not (measured and (multiplier.low, multiplier.high) == (0, np.inf)):  # as after one seed
+        axes.plot([left, right], [row, row], "-", color=colour, linewidth=2, alpha=0.6)
+        for end, arrow, is_open in (
+            (left, "<", left <= span[0]),
+            (right, ">", right >= span[1]),
+        ):
+            if is_open:
+                axes.plot([end], [row], arrow, color=colour, markersize=6, clip_on=False)
     axes.plot(
         [multiplier.value],
         [row],

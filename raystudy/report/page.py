@@ -16,6 +16,7 @@ from raystudy.report import (
     curves,
     fairness,
     figures,
+    model_choice,
     model_figures,
     model_tables,
     models,
@@ -124,12 +125,12 @@ def _models(study: Study, records: pl.DataFrame, evidence: Evidence | None) -> l
             ("table", lambda c=comparison: model_tables.model_table(c, evidence.spreads)),
             ("table", lambda c=comparison: model_tables.protocol_table(c, evidence.spreads)),
             ("figure", lambda c=comparison: model_figures.ood_against_id(c)),
-            ("table", lambda c=comparison: model_tables.line_table(c, evidence.classes)),
+            ("table", lambda c=comparison: model_choice.line_table(c, evidence.classes)),
             ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_accuracy")),
             ("figure", lambda c=comparison: model_figures.against_parameters(c, "ood_ece")),
             ("figure", lambda c=comparison: model_figures.calibration_against_accuracy(c)),
-            ("table", lambda c=comparison: model_tables.paired_table(c, evidence.hits)),
-            ("table", lambda c=comparison: model_tables.promise_table(c, evidence.promises)),
+            ("table", lambda c=comparison: model_choice.paired_table(c, evidence.hits)),
+            ("table", lambda c=comparison: model_choice.promise_table(c, evidence.promises)),
         ]
         if comparison is compared[0]:
             plan[1:1] = [

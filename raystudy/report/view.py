@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from raystudy.arms import headline_shots
 from raystudy.intervals import mean_interval
 from raystudy.spec import Study
 
-HEADLINE_SHOTS = 10
 BASELINE = "none"
 """The ledger's method and source of a backbone that saw no data."""
 
@@ -54,8 +54,7 @@ class View:
     @property
     def few(self) -> str:
         """The few-shot setting nearest to ten examples per class."""
-        counts = [s for s in self.shots if s != "full"]
-        return min(counts, key=lambda s: abs(int(s) - HEADLINE_SHOTS), default="full")
+        return headline_shots(s for s in self.shots if s != "full")
 
     @property
     def size(self) -> int:

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raystudy.intervals import seed_counts
 from raystudy.kinds import Scored
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.ece import ECE
-from raystudy.metrics.spread import Spread, example_counts, mean, seed_counts, spreads
+from raystudy.metrics.spread import NUM_RESAMPLES, Spread, example_counts, mean, spreads
+from raystudy.randomness import generator
 
 METRICS = {"accuracy": Accuracy(), "ece_debiased": ECE(debiased=True)}
 
@@ -26,7 +28,8 @@ def scored(rng: np.random.Generator, num: int, sharpness: float = 1.0, classes: 
 def test_a_resample_is_what_the_metrics_say_of_its_rows(seed: int, num: int, seeds: int) -> None:
     rng = np.random.default_rng(seed)
     every = [scored(rng, num, 2.0) for _ in range(seeds)]
-    counts, times = example_counts(num, "a/test"), seed_counts(seeds)
+    counts, draws = example_counts(num, "a/test"), generator(0, "resample seeds", seeds)
+    times = seed_counts(draws, seeds, NUM_RESAMPLES)
     found = spreads(every, counts)
     rows = [np.repeat(np.arange(num), counts[b]) for b in (0, 7)]
     for name, metric in METRICS.items():
@@ -51,7 +54,7 @@ def test_resamples_draw_as_many_as_there_are() -> None:
     assert (counts.sum(1, dtype=int) == 300).all()
     assert not np.array_equal(counts, example_counts(300, "b/test"))
     assert np.array_equal(counts, example_counts(300, "a/test"))
-    assert (seed_counts(4).sum(1) == 4).all()
+    assert (seed_counts(np.random.default_rng(0), 4, 50).sum(1) == 4).all()
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 1.5])
