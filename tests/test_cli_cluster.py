@@ -36,7 +36,8 @@ def raystudy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             main()
         code = ended.value.code
         assert isinstance(code, int | None)
-        return Answer(code or 0, *capsys.readouterr())
+        said = capsys.readouterr()
+        return Answer(code or 0, said.out, said.err)
 
     return call
 
