@@ -31,6 +31,7 @@ EXCLUDED = (
 """Of the folder that travels, beside what .gitignore names: results, data, weights and secrets."""
 GENTLY = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """Interrupted, a driver closes its MLflow runs as killed; Ray would give it three seconds."""
+ADDRESS = "RAY_API_SERVER_ADDRESS"
 RETRY_S = 3.0
 GIVE_UP_S = 600.0
 """Without an answer from the cluster, a tunnel that was opened again included."""
@@ -104,7 +105,8 @@ def connect(address: str) -> JobSubmissionClient:
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     # Ray lets the environment, which may name a cluster of this machine, override the argument.
-    os.environ["RAY_API_SERVER_ADDRESS"] = address
+    before = os.environ.get(ADDRESS)
+    os.environ[ADDRESS] = address
     try:
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:
@@ -113,6 +115,10 @@ def connect(address: str) -> JobSubmissionClient:
             f"no Ray cluster answers at {address}: start it (ray up cluster.yaml) and open a "
             f"tunnel (ray dashboard cluster.yaml) ({reason})"
         ) from error
+    finally:
+        del os.environ[ADDRESS]
+        if before is not None:
+            os.environ[ADDRESS] = before
 
 
 def submit(client: Client, job: Job) -> tuple[str, bool]:

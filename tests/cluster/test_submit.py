@@ -1,5 +1,6 @@
 """Studies as jobs: what the job server is asked, and what is made of its answers."""
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -223,11 +224,13 @@ def test_the_newest_first() -> None:
     assert [job.submission_id for job in jobs(server)] == ["b", "a"]
 
 
-def test_no_dashboard() -> None:
+def test_no_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
     with pytest.raises(ConnectionError, match=r"ray dashboard cluster\.yaml"):
         room.connect("10.0.0.1:6379")
     with pytest.raises(ConnectionError, match=r"no Ray cluster answers at http://127.0.0.1:1: "):
         room.connect("http://127.0.0.1:1")
+    assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:2", "left as it was"
 
 
 def command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
