@@ -56,7 +56,8 @@ class Mistreats:
     def advance(self, stage: str, amount: float = 1.0) -> None:
         if stage == "pretrain":
             self.seen += amount
-            while self.due and self.seen >= self.due[0][0] * self.total:
+            # One at a time, so that something is told between a kill and the start after it.
+            if self.due and self.seen >= self.due[0][0] * self.total:
                 _, act = self.due.pop(0)
                 act()
                 self.num_kills += act == self.server.kill
