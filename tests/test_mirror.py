@@ -36,14 +36,14 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Mistreats:
-    """A watcher that kills the server in each of the two longer trainings, which come first, and
-    starts it again in the one after: MLflow is told of a training at its end. And kills it once
-    more when the study's end is told, for two seconds."""
+    """A watcher that kills the server in the first and the third of four trainings, and starts it
+    again in the next: MLflow is told of a training at its end. And kills it once more when the
+    study's end is told, for two seconds."""
 
     def __init__(self, server: MlflowServer) -> None:
         self.server, self.seen, self.total = server, 0.0, 1.0
-        self.due = [(0.05, server.kill), (0.4, server.start), (0.5, server.kill)]
-        self.due.append((0.75, server.start))
+        self.due = [(0.05, server.kill), (0.4, server.start), (0.7, server.kill)]
+        self.due.append((0.9, server.start))
         self.num_kills = 0
 
     def begin(self, stage: str, total: int, unit: str) -> None:
@@ -73,7 +73,7 @@ class Once(Mistreats):
 
     def __init__(self, server: MlflowServer) -> None:
         super().__init__(server)
-        self.due = [(0.5, server.kill)]
+        self.due = [(0.7, server.kill)]
 
     def begin(self, stage: str, total: int, unit: str) -> None:
         if stage == "pretrain":
