@@ -256,8 +256,8 @@ def report(
     context: typer.Context, file: File, store: StoreOption = "runs", options: OptionsOption = False
 ) -> None:
     """Draw the report anew from the ledger, without computing a cell."""
+    from raystudy.drawn import report as draw
     from raystudy.live import LiveTable
-    from raystudy.run import report as draw
 
     study = _study(file, context, options)
     with LiveTable(out) as table:

@@ -80,9 +80,9 @@ def import_table(
 
     The ledger's columns: method, source, size, noise, noise_rate, architecture, task, adaptation,
     shots, seed, split, metric, value."""
+    from raystudy.drawn import report
     from raystudy.imports import read
     from raystudy.live import LiveTable
-    from raystudy.run import report
     from raystudy.spec import Study
 
     columns, constants = mapping(maps or [])

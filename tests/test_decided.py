@@ -11,11 +11,11 @@ from raystudy.claims.label_noise import NoiseHurtsAtEverySize
 from raystudy.claims.more_data import MoreDataHelpsFewShotMost
 from raystudy.claims.source_spread import SourceSpreadShrinks
 from raystudy.decided import decide, depends, skippable
+from raystudy.drawn import facts
 from raystudy.experiment import load
 from raystudy.ledger import Ledger
 from raystudy.noise.symmetric import Symmetric
 from raystudy.plan import plan
-from raystudy.run import facts
 from raystudy.rungs import rungs
 from raystudy.spec import Study
 from raystudy.store import Store

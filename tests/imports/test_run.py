@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from raystudy.drawn import report
 from raystudy.imported import Imported
 from raystudy.imports import read_all
 from raystudy.ledger import Ledger
 from raystudy.metrics.brier import Brier
 from raystudy.report.view import views
-from raystudy.run import report, run
+from raystudy.run import run
 from raystudy.spec import Study
 from raystudy.store import Store
 from raystudy.tracking import default_uri
