@@ -114,8 +114,10 @@ class Launched:
         settings = " ".join(f"export {name}={value};" for name, value in QUICK.items())
         common = "--node-ip-address=$NODE_IP --min-worker-port=0 --max-worker-port=0"
         common += " --object-store-memory=200000000 --disable-usage-stats"
+        # Of its own, as on machines apart: a node that finds the folder of a job writes it anew.
+        common += f" --temp-dir={self._scratch}/$NODE_IP"
         head = f"--head --port=6389 --dashboard-host=$NODE_IP --dashboard-port=8365 {common}"
-        head += f" --temp-dir={self._scratch}/ray --autoscaling-config=~/ray_bootstrap_config.yaml"
+        head += " --autoscaling-config=~/ray_bootstrap_config.yaml"
         return {
             "cluster_name": "raystudy-test",
             "max_workers": 2,
