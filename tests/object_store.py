@@ -1,11 +1,13 @@
 """An S3-compatible store of one's own: moto's server, and credentials that must not be seen."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-SECRET = "wJalrXUtnFEMIraystudybPxRfiCYSECRETKEY"
+SECRET = secrets.token_hex(20)
+"""Another in each run: this file travels with a job, and must not hold it."""
 BUCKET = "studies"
 
 
@@ -15,6 +17,7 @@ def object_store() -> Iterator[dict[str, str]]:
     pytest.importorskip("moto", reason="the stand-in for S3 is not installed")
     pytest.importorskip("s3fs", reason="s3fs is not installed")
     import boto3
+    import s3fs
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -33,7 +36,9 @@ def object_store() -> Iterator[dict[str, str]]:
         aws_access_key_id="AKIARAYSTUDYTEST",
         aws_secret_access_key=SECRET,
     ).create_bucket(Bucket=BUCKET)
+    s3fs.S3FileSystem.clear_instance_cache()  # of one that knows another server
     try:
         yield environment
     finally:
+        s3fs.S3FileSystem.clear_instance_cache()
         server.stop()
