@@ -67,8 +67,6 @@ class Flaky(BaseHTTPRequestHandler):
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Flaky]]:
     """The server's front; nothing fails until its ``percent`` is set."""
     with object_store() as environment:
-        import s3fs
-
         front = type("Front", (Flaky,), {"asked": [], "percent": 0, "rng": random.Random(0)})
         front.behind = urlsplit(environment["AWS_ENDPOINT_URL"]).netloc
         server = ThreadingHTTPServer(("127.0.0.1", 0), front)
@@ -76,13 +74,11 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Flaky]]:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        s3fs.S3FileSystem.clear_instance_cache()
         try:
             yield front
         finally:
             server.shutdown()
             server.server_close()
-            s3fs.S3FileSystem.clear_instance_cache()
 
 
 def fill(store: Store) -> None:

@@ -13,6 +13,7 @@ import ray
 import torch
 from ray import tune
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
+from ray.tune.execution import class_cache
 from ray.tune.search import Searcher
 
 from raystudy.spec import Pretraining
@@ -21,6 +22,12 @@ from raystudy.stages.event import Event
 from raystudy.store import Store
 
 log = logging.getLogger(__name__)
+
+# Tune would put AWS's keys of the driver into the environment of each trial, which Ray writes into
+# the logs of every node. Nodes open the store by what they have themselves.
+class_cache.ENV_VARS_TO_PROPAGATE = {
+    name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")
+}
 
 MAX_FAILURES = 2
 """Workers that a unit may lose (to preemption, say) before it counts as failed."""

@@ -23,12 +23,14 @@ from .launched import ROOT, Launched, launched, until
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(2400)]
 
 SMALL = "tests/experiments/small.py"
-SUBMIT = ("submit", SMALL, "--epochs", "6", "--checkpoint-every", "2")
+EPOCHS = "30"
+"""Long enough for a head to be lost between the first and the last of its pre-trainings."""
+SUBMIT = ("submit", SMALL, "--epochs", EPOCHS, "--checkpoint-every", "2")
 
 
 @pytest.fixture(scope="module")
 def small() -> Study:
-    return load(ROOT / SMALL).study(["--epochs", "6"])
+    return load(ROOT / SMALL).study(["--epochs", EPOCHS])
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +96,12 @@ def test_a_head_that_dies(cluster: Launched, small: Study, reference: pl.DataFra
     """A new one finishes what was missing, and nothing else."""
     store = store_of(cluster)
     first = cluster.raystudy(*SUBMIT)
-    until(lambda: len(store.done_keys("pretrainings")) >= 2, 900, "nothing is trained")
+    until(lambda: store.done_keys("pretrainings"), 900, "nothing is trained")
     cluster.lose_head()
     first.kill()
     first.wait()
     done = {k: store.provenance("pretrainings", k) for k in store.done_keys("pretrainings")}
-    assert 2 <= len(done) < len({c.backbone.key for c in small.cells()})
+    assert 1 <= len(done) < len({c.backbone.key for c in small.cells()})
 
     cluster.up()
     again = cluster.raystudy(*SUBMIT)
