@@ -18,10 +18,12 @@ def object_store() -> Iterator[dict[str, str]]:
     pytest.importorskip("s3fs", reason="s3fs is not installed")
     import boto3
     import s3fs
+    from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    s3_backends.reset()  # of another server that ran in this process
     host, port = server.get_host_and_port()
     environment = {
         "AWS_ACCESS_KEY_ID": "AKIARAYSTUDYTEST",
