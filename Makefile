@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 FAST := $(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test faults check lint ui clean
+.PHONY: help quickstart test launch faults check lint ui clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +25,9 @@ check: $(READY) lint ## Lint, types, floors, unit and property tests (minutes)
 test: $(READY) lint ## All but `make faults`, with a real Ray cluster, MLflow server and browser
 	$(FAST)
 	$(BIN)/pytest -m "slow and not faults"
+
+launch: $(READY) ## From `ray up` to `ray down` on this machine, its head killed (10 min)
+	$(BIN)/pytest tests/cluster/test_launched.py
 
 faults: $(READY) ## Ten kills of workers, nodes and drivers, groups that shrink and grow, a grid killed thrice (40 min)
 	N_FAULTS=10 $(BIN)/pytest -m faults

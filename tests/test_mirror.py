@@ -195,6 +195,7 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.faults
 def test_sixteen_writers(postgresql: str, tmp_path: Path) -> None:
     """A thousand runs of a hundred metrics; the server is lost once while they write."""
     import sqlalchemy
