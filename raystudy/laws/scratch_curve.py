@@ -132,7 +132,7 @@ def scratch_curves(
     for form in forms:
         try:
             found = {
-                float(n): _fitted(form, float(n), x[N == n], loss[N == n], seed[N == n])
+                float(n): _fitted(form, float(n), x[n == N], loss[n == N], seed[n == N])
                 for n in np.unique(N)
             }
         except FitError as refusal:
@@ -146,7 +146,7 @@ def scratch_curves(
         raise FitError("; ".join(refusals))
     _, best = min(tried, key=lambda one: one[0])
     return {
-        n: ScratchCurve(own, _without(own, counts[1:, seed[N == n]])) for n, own in best.items()
+        n: ScratchCurve(own, _without(own, counts[1:, seed[n == N]])) for n, own in best.items()
     }
 
 

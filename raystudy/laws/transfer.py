@@ -64,6 +64,12 @@ class Point:
         return self.worth.D_F
 
     @property
+    def form_matters(self) -> float:
+        """The factor between D_E and how straight lines have it, at least 1; 1 where they end."""
+        ratio = self.interpolated / self.worth.D_E[0]
+        return float(np.exp(abs(np.log(ratio)))) if np.isfinite(ratio) else 1.0
+
+    @property
     def obstacle(self) -> str:
         """Why it has no say in the law; empty if it has."""
         if self.worth.reading is Reading.AT_LEAST:
@@ -113,8 +119,8 @@ def transfer(runs: TransferRuns, *, coverage: float = COVERAGE) -> Transfer:
     points = []
     for arm in dict.fromkeys(runs.arm[tuned].tolist()):
         for n in np.unique(runs.N[runs.arm == arm]):
-            for size in np.unique(runs.D_F[(runs.arm == arm) & (runs.N == n)]):
-                own = (runs.arm == arm) & (runs.N == n) & (runs.D_F == size)
+            for size in np.unique(runs.D_F[(runs.arm == arm) & (n == runs.N)]):
+                own = (runs.arm == arm) & (n == runs.N) & (size == runs.D_F)
                 weights = counts[:, seed[own]]
                 points.append(
                     _point(arm, float(n), float(size), runs.loss[own], weights, curves[n], coverage)

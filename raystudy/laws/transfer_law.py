@@ -26,6 +26,7 @@ from raystudy.laws.transfer import Point, Transfer
 
 LAW = EffectiveData()
 ENOUGH_SEEDS = 5
+FORM_MATTERS = 1.25
 NARROW = 10.0
 """A factor between smallest and largest below which an exponent is a guess."""
 
@@ -148,19 +149,9 @@ def _limits(
         found.append(f"{lost} points are lost without one seed or another")
     if all(point.worth.low_data is None for point in used):
         found.append("no from-scratch curve shows where it ends, so that low data is not told")
-    return (*found, *measured_reasons(measured, used))
-
-
-def measured_reasons(measured: Transfer, used: Sequence[Point]) -> list[str]:
-    """Where the form of the curve matters more than it should."""
-    off = [abs(np.log(p.interpolated / p.worth.D_E[0])) for p in used]
-    off = [value for value in off if np.isfinite(value)]
-    if off and max(off) > np.log(FORM_MATTERS):
-        return [f"D_E depends on the form of the curve by up to ×{np.exp(max(off)):.2g}"]
-    return []
-
-
-FORM_MATTERS = 1.25
+    if (worst := max(point.form_matters for point in used)) > FORM_MATTERS:
+        found.append(f"D_E depends on the form of the curve by up to ×{worst:.2g}")
+    return tuple(found)
 
 
 def _left_out(points: Sequence[Point]) -> str:

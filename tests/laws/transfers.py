@@ -30,19 +30,19 @@ class World:
     def loss(self, D: np.ndarray, N: float) -> np.ndarray:
         return 0.05 + 8 * (N / 1e5) ** -0.05 * D**-0.45
 
-    def D_T(self, arm: str, D_F: float, N: float) -> float:
+    def worth(self, arm: str, D_F: float, N: float) -> float:
         centre, alpha, beta = self.arms[arm]
         return centre * (D_F / 50) ** alpha * (N / 1.2e5) ** beta
 
     def k(self, arm: str) -> float:
-        return self.D_T(arm, 1.0, 1.0)
+        return self.worth(arm, 1.0, 1.0)
 
     def draw(self, rng: np.random.Generator, num_seeds: int) -> TransferRuns:
         shared = rng.normal(0, self.seed, num_seeds)
         rows = []
         for N in self.models:
             places = [(SCRATCH, D, D) for D in self.scratch]
-            places += [(a, D, D + self.D_T(a, D, N)) for a in self.arms for D in self.tuned]
+            places += [(a, D, D + self.worth(a, D, N)) for a in self.arms for D in self.tuned]
             for arm, D, worth in places:
                 centre = float(np.log(self.loss(np.array(worth), N)))
                 noise = shared + rng.normal(0, self.run, num_seeds)
