@@ -8,7 +8,7 @@ seed by the rule of ``raystudy run --skip-decided``; counted is how often any lo
 ``pairs``: two equal arms, likewise. ``multipliers``: two arms, one worth four times the other;
 ``transferred``: fine-tuned runs worth a known D_T. Of these the median ratio to the truth with its
 95 % interval (binomial, of order statistics), and how often 90 and 95 % intervals hold the truth.
-``transfer-law``: whole studies of transfer whose k, α and β are known (``tests/laws/transfers.py``),
+``transfer-law``: whole studies whose k, α and β are known (``tests/laws/transfers.py``),
 with noise of 2 % and of 6 % of the loss; how often intervals of D_T at every point, and of the
 parameters, hold them.
 

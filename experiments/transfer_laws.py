@@ -48,7 +48,10 @@ def study(
     class of an image task, contexts of a text) where the report says that D_E is not bracketed;
     ``--scale tiny`` is a smoke test of a minute."""
     every = tuple(range(seeds))
-    more = tuple(int(number) for number in more_scratch.split(",") if number.strip())
+    try:
+        more = tuple(int(number) for number in more_scratch.split(",") if number.strip())
+    except ValueError as error:
+        raise ValueError(f"more_scratch={more_scratch!r} is not a list as in 25,35") from error
     if modality == "text":
         return text(scale, every, more)
     return image(scale, every, more)
