@@ -36,6 +36,7 @@ SCHEMA = pl.Schema(
         "loss": pl.Float64,
         "flops": pl.Float64,
         "pretraining_flops": pl.Float64,
+        "chosen": pl.String,
     }
 )
 """Of ``Suite.table``, one row a run. ``flops`` are those of training at one learning rate, the mean
@@ -207,6 +208,7 @@ def _table(records: pl.DataFrame, metric: str, per_example: int) -> pl.DataFrame
             pl.col("value").alias("loss"),
             (pl.col("spent") / pl.col("num_tried")).alias("flops"),
             "pretraining_flops",
+            "chosen",
         )
         .cast(dict(SCHEMA))  # pyright: ignore[reportArgumentType]
         .sort("arm", "N", "D_F", "seed")

@@ -1,14 +1,28 @@
 """From records to runs of transfer, and what to run next."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from raystudy.annotate import with_pretraining_flops
+from raystudy.experiment import load
 from raystudy.laws.transfer import SCRATCH
+from raystudy.spec import Study
 from raystudy.transfer import gap_sentences, gaps, measured_arms, suites
 
 from .claims.nulls import AS_NEAR, of_transfer
 from .laws.transfers import FROM_SCRATCH, World
+
+FILE = Path(__file__).parents[1] / "experiments" / "transfer_laws.py"
+STUDY = load(FILE).study(["--modality", "image", "--scale", "tiny", "--seeds", "1"])
+
+
+def untold(study: Study) -> pl.DataFrame:
+    """The backbones of a study, and what the ledger calls them."""
+    rows = [{"backbone": c.backbone.key, "method": c.axes()["method"]} for c in study.cells()]
+    return pl.DataFrame(rows)
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +105,15 @@ def test_gaps_say_what_to_run_from_scratch() -> None:
 def test_a_study_without_gaps_has_nothing_to_say(records: pl.DataFrame) -> None:
     (suite,) = suites(records)
     assert gap_sentences(suite) == []
+
+
+def test_pre_training_is_paid_by_the_sample() -> None:
+    found = with_pretraining_flops(STUDY, untold(STUDY))
+    of_scratch = found.filter(pl.col("method") == "none")
+    assert of_scratch["pretraining_flops"].null_count() == len(of_scratch)
+    trained = found.filter(pl.col("method") != "none")
+    per_sample = (trained["pretraining_flops"] / 384).unique()  # three batches of 128
+    assert len(per_sample) == 2  # as many as there are widths
+    narrow, wide = per_sample.sort()
+    stem = 2 * 64 * (7 * 7 * 3) * (8 * 8)  # its filters, their weights, the places they look at
+    assert 2 * stem < narrow < wide < 6 * stem

@@ -40,7 +40,8 @@ class TransferRuns:
     loss: Doubles
 
     def take(self, rows: np.ndarray) -> TransferRuns:
-        return TransferRuns(*(c[rows] for c in (self.arm, self.N, self.D_F, self.seed, self.loss)))
+        of = self.arm[rows], self.N[rows], self.D_F[rows], self.seed[rows], self.loss[rows]
+        return TransferRuns(*of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +115,8 @@ def transfer(runs: TransferRuns, *, coverage: float = COVERAGE) -> Transfer:
     if missing := sorted(set(runs.N[tuned]) - set(runs.N[scratch])):
         raise FitError(f"{missing[0]:,.0f} parameters: nothing was run from scratch")
     of_size = scratch & np.isin(runs.N, runs.N[tuned])
-    columns = (runs.D_F, runs.N, runs.loss, seed)
-    curves = scratch_curves(*(c[of_size] for c in columns), counts)
+    rows, of_rows = runs.take(of_size), seed[of_size]
+    curves = scratch_curves(rows.D_F, rows.N, rows.loss, of_rows, counts)
     points = []
     for arm in dict.fromkeys(runs.arm[tuned].tolist()):
         for n in np.unique(runs.N[runs.arm == arm]):

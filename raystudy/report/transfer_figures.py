@@ -21,6 +21,7 @@ from raystudy.report.style import (
     strokes,
     value_axis,
 )
+from raystudy.report.tuning_ends import tuning_ends
 from raystudy.report.view import MissingCellsError
 from raystudy.transfer import Suite
 
@@ -70,8 +71,8 @@ def losses(suite: Suite) -> Drawn:
         "Means over seeds with 95 % intervals, each arm early-stopped at the best of the same "
         f"learning rates; the curve from scratch is loss = {next(iter(names.values()))}, with its "
         "band. How far to the right of a mark the curve has the same loss is what pre-training was "
-        "worth."
-    )
+        f"worth. {tuning_ends(suite.table['chosen'].drop_nulls().to_list())}"
+    ).rstrip()
     return _drawn("transfer-losses", "Loss from scratch and fine-tuned", caption, figure, rows)
 
 

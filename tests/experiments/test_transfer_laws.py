@@ -73,3 +73,15 @@ def test_a_plan_loads_no_torch() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["192", "[]"]
+
+
+@pytest.mark.slow
+def test_the_smallest_runs_and_is_reported(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "raystudy.cli", "run", FILE, "--modality", "image"]
+    command += ["--scale", "tiny", "--seeds", "2", "--in-process", "--store", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "studies" / "transfer-laws-image-tiny"
+    assert (folder / "transfer-losses.pdf").exists()
+    assert len((folder / "transfer-data.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
+    assert len((folder / "claims.csv").read_text().splitlines()) == 1 + 3

@@ -1,6 +1,8 @@
 """The section on transfer: its numbers against what was measured, and what it does without."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from raystudy.laws.transfer_law import TransferLaw
 from raystudy.report import transfer_figures, transfer_tables
 from raystudy.report.page import write_report
 from raystudy.report.transfer import laws_of, sentences, transfer_parts
+from raystudy.report.tuning_ends import tuning_ends
 from raystudy.report.view import MissingCellsError
 from raystudy.transfer import Suite, suites
 
@@ -135,7 +138,7 @@ def test_what_nobody_counted_is_left_out() -> None:
 
 
 def test_marks_without_a_say_are_open_and_bounds_have_arrows() -> None:
-    few = World({"web": (300.0, 0.3, 0.4)}, **SMALL | {"scratch": tuple(10 * 3.0 ** np.arange(4))})
+    few = replace(WORLD, arms={"web": (300.0, 0.3, 0.4)}, scratch=(10.0, 30.0, 90.0, 270.0))
     (suite,) = suites(ledger(few))
     drawn = transfer_figures.law(suite, {})
     (axes, *_) = drawn.figure.axes
@@ -152,13 +155,13 @@ def test_series_are_told_apart_without_colour(suite: Suite, laws: dict[str, Tran
         transfer_figures.law(suite, laws),
         transfer_figures.compute(suite),
     ):
-        legend = drawn.figure.axes[0].get_legend_handles_labels()[0]
+        legend: list[Any] = drawn.figure.axes[0].get_legend_handles_labels()[0]
         looks = [(h.get_marker(), str(h.get_linestyle())) for h in legend]
         assert len(set(looks)) == len(looks) >= 2
 
 
 def test_sentences_say_the_answer_and_what_is_missing() -> None:
-    few = World({"web": (300.0, 0.3, 0.4)}, **SMALL | {"scratch": tuple(10 * 3.0 ** np.arange(4))})
+    few = replace(WORLD, arms={"web": (300.0, 0.3, 0.4)}, scratch=(10.0, 30.0, 90.0, 270.0))
     (suite,) = suites(ledger(few))
     told = sentences(suite, laws_of(suite))
     assert re.match(r"To a model of 480k parameters .* worth at least ", told[0])
@@ -187,3 +190,16 @@ def test_one_seed_still_gives_a_report() -> None:
     texts = [*part.sentences, *(item.caption for _, item in part.items)]
     texts += [text for kind, item in part.items if kind == "table" for r in item.rows for text in r]
     assert not re.search("nan|inf |∞|None", " ".join(texts))
+
+
+def test_optima_at_an_end_are_counted() -> None:
+    def run(rate: float, step: int) -> str:
+        losses = "0.001:1.2 0.003:1.1 0.01:nan"
+        return json.dumps({"learning_rate": rate, "step": step, "validation_losses": losses})
+
+    runs = [run(0.001, 20), run(0.003, 200), run(0.01, 200), run(0.01, 40), "{}"]
+    assert tuning_ends(runs) == (
+        "The best learning rate was the lowest of those tried in 1 and the highest in 2 of 4 runs, "
+        "and training was best at the last step that any run took (200) in 2 of 4."
+    )
+    assert tuning_ends(["{}"]) == ""
