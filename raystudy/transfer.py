@@ -42,8 +42,6 @@ SCHEMA = pl.Schema(
 """Of ``Suite.table``, one row a run. ``flops`` are those of training at one learning rate, the mean
 of all that were tried; null where the adaptation or the study does not count."""
 EXAMPLES = ("examples", 1)
-LOOSE = 1.15
-"""A factor between readings of D_E above which another run from scratch is worth its cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +134,7 @@ def measured_arms(
 @dataclass(frozen=True)
 class Gap:
     """Points of a model size that the from-scratch runs tell too little of; ``why`` in words, and
-    the ``sizes``, one or two, that would tell more."""
+    the ``sizes`` that would tell more."""
 
     N: float
     why: str
@@ -157,13 +155,14 @@ def gaps(measured: Transfer) -> list[Gap]:
             found.append(Gap(n, "beyond the runs from scratch", (2 * largest, 4 * largest), beyond))
         if short:
             found.append(Gap(n, "short of the runs from scratch", (smallest / 2,), short))
-        for low, high in pairwise(curve.sizes.tolist()):
-            loose = tuple(
-                p for p in points if low < p.worth.D_E[0] <= high and p.form_matters > LOOSE
-            )
-            if loose:
-                between = f"between {low:,.0f} and {high:,.0f}, where the form of the curve decides"
-                found.append(Gap(n, between, (round((low * high) ** 0.5),), loose))
+        loose = {
+            round((low * high) ** 0.5): own
+            for low, high in pairwise(curve.sizes.tolist())
+            if (own := [p for p in points if low < p.worth.D_E[0] <= high and p.is_loose])
+        }
+        if loose:
+            own = tuple(point for of_size in loose.values() for point in of_size)
+            found.append(Gap(n, "known by the form of the curve alone", tuple(loose), own))
     return found
 
 
@@ -172,17 +171,22 @@ def gap_sentences(suite: Suite) -> list[str]:
     told = []
     for gap in gaps(suite.measured):
         total = sum(point.N == gap.N for point in suite.measured.points)
-        sizes = " and ".join(f"{size:,.0f}" for size in gap.sizes)
+        sizes = _listed(gap.sizes)
         if suite.per_example > 1:
-            examples = " and ".join(f"{size / suite.per_example:,.0f}" for size in gap.sizes)
+            examples = _listed([size / suite.per_example for size in gap.sizes])
             sizes = f"{examples} training examples ({sizes} {suite.unit})"
         else:
             sizes = f"{sizes} {suite.unit}"
         told.append(
             f"With {gap.N:,.0f} parameters D_E is {gap.why}, at {len(gap.points)} of {total} "
-            f"points: run from scratch on {sizes}."
+            f"points: run from scratch on about {sizes}."
         )
     return told
+
+
+def _listed(sizes: Sequence[float]) -> str:
+    *first, last = (f"{size:,.0f}" for size in sizes)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _table(records: pl.DataFrame, metric: str, per_example: int) -> pl.DataFrame:

@@ -45,8 +45,14 @@ def worth(times: float) -> Loss:
     ("times", "told"),
     [
         (3.0, "D_E is bracketed at all 8 points"),
-        (15.0, "beyond the runs from scratch, at 2 of 4 points: run from scratch on 400 and 800"),
-        (0.7, "short of the runs from scratch, at 2 of 4 points: run from scratch on 5 examples"),
+        (
+            15.0,
+            "beyond the runs from scratch, at 2 of 4 points: run from scratch on about 400 and 800",
+        ),
+        (
+            0.7,
+            "short of the runs from scratch, at 2 of 4 points: run from scratch on about 5",
+        ),
     ],
 )
 def test_what_would_bracket_is_said(tmp_path: Path, times: float, told: str) -> None:

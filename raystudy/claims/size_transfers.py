@@ -7,7 +7,7 @@ import polars as pl
 
 from raystudy.kinds import Claim, Verdict
 from raystudy.laws.status import FitError
-from raystudy.laws.transfer_law import transfer_law
+from raystudy.laws.transfer_law import effect_of, transfer_law
 from raystudy.transfer import measured_arms
 
 
@@ -15,7 +15,9 @@ class TransferGrowsWithSize(Claim):
     """Hernandez et al. (2021, arXiv 2102.01293): D_T = k·D_F^α·N^β with β = 0.38, so that a larger
     model is worth fine-tuning data.
 
-    The effect is β; its interval is Student's over the whole study made again without each seed.
+    The effect is β. Its interval is Student's over the whole study made again without each seed,
+    and spans that of D_E read between straight lines, so that it does not hang on the form of a
+    curve.
     Supported where it lies above 0, contradicted where below.
     """
 
@@ -46,15 +48,16 @@ class TransferGrowsWithSize(Claim):
             law = transfer_law(measured, self.source)
         except FitError as refusal:
             raise ValueError(str(refusal)) from refusal
-        effect, low, high = law.parameter("beta")
+        found = effect_of(law, "beta", self.coverage)
         sizes = sorted({point.N for point in law.used})
         return Verdict(
-            "supported" if low > 0 else "contradicted" if high < 0 else "undecided",
-            effect,
-            low,
-            high,
+            "supported" if found.low > 0 else "contradicted" if found.high < 0 else "undecided",
+            found.value,
+            found.low,
+            found.high,
             "in β",
             f"{len(law.used)} points over {len(sizes)} model sizes, {sizes[0]:,.0f} to "
-            f"{sizes[-1]:,.0f} parameters; {measured.num_seeds} seeds, each left out in turn",
-            freedom=measured.num_seeds - 1 if np.isfinite(low) else None,
+            f"{sizes[-1]:,.0f} parameters; {found.by_lines:+.3g} by straight lines; "
+            f"{measured.num_seeds} seeds, each left out in turn",
+            freedom=measured.num_seeds - 1 if np.isfinite(found.low) else None,
         )

@@ -37,10 +37,12 @@ REACH = 10.0
 
 @dataclass(frozen=True, eq=False)
 class ScratchCurve:
-    """``fit`` of all runs, and ``left_out`` (S, P): its parameters without each seed in turn."""
+    """``fit`` of all runs, and ``left_out`` (S, P): its parameters without each seed in turn, which
+    is to say with ``weights`` (S, M)."""
 
     fit: Fit
     left_out: Doubles
+    weights: Doubles
 
     @cached_property
     def checked(self) -> Fit:
@@ -56,8 +58,7 @@ class ScratchCurve:
     @cached_property
     def means(self) -> Doubles:
         """Over seeds, of the logarithms of the losses at ``sizes``; as losses."""
-        runs = self._runs
-        return np.exp([np.log(runs.y[runs.x == size]).mean() for size in self.sizes])
+        return np.exp(self._log_means(np.ones(len(self._runs))))
 
     @cached_property
     def D_N(self) -> float | None:
@@ -86,17 +87,25 @@ class ScratchCurve:
             found[known] = invert(self.fit.law, self.left_out[known], losses[known], *ends)
         return found
 
-    def interpolated(self, loss: float) -> float:
+    def interpolated(self, loss: float, weights: Doubles | None = None) -> float:
         """Where straight lines between the means on logarithmic scales first have ``loss``: what
-        is read without any form. nan outside the means."""
-        y = np.log(np.minimum.accumulate(self.means))  # noise may lift a mean above the one before
-        x, target = np.log(self.sizes), np.log(loss)
-        if not y[-1] <= target <= y[0]:
+        is read without any form. nan outside the means. ``weights`` (M,) count the runs."""
+        means = np.log(self.means) if weights is None else self._log_means(weights)
+        known = np.isfinite(means)
+        x = np.log(self.sizes[known])
+        y = np.minimum.accumulate(means[known])  # noise may lift a mean above the one before
+        target = np.log(loss)
+        if not len(y) or not y[-1] <= target <= y[0]:
             return float("nan")
         after = max(int(np.argmax(y <= target)), 1)
         fall = y[after - 1] - y[after]
         share = (y[after - 1] - target) / fall if fall > 0 else 1.0
         return float(np.exp(x[after - 1] + share * (x[after] - x[after - 1])))
+
+    def interpolated_without(self, losses: Doubles) -> Doubles:
+        """The same without each seed, for ``losses`` (S,). (S,)"""
+        rows = zip(losses, self.weights, strict=True)
+        return np.array([self.interpolated(float(loss), own) for loss, own in rows])
 
     def band(self, x: Doubles, coverage: float = COVERAGE) -> tuple[Doubles, Doubles, Doubles]:
         """The curve at ``x`` (N,) with its interval over seeds: (y, low, high)."""
@@ -109,6 +118,13 @@ class ScratchCurve:
     def _runs(self) -> Runs:
         assert self.fit.runs is not None
         return self.fit.runs
+
+    def _log_means(self, weights: Doubles) -> Doubles:
+        """At ``sizes``; nan where no run is left."""
+        at = np.searchsorted(self.sizes, self._runs.x)
+        total = np.bincount(at, weights)
+        with np.errstate(invalid="ignore"):
+            return np.bincount(at, weights * np.log(self._runs.y)) / total
 
 
 def scratch_curves(
@@ -124,7 +140,7 @@ def scratch_curves(
     ``raystudy.laws.jackknife.without_each`` gives them.
 
     All have the same form: the first of ``forms`` from which means lie no further than the scatter
-    of seeds explains, or else the best by Akaike's criterion for few runs. Raises FitError, naming
+    of seeds explains, or else the best by Schwarz's criterion. Raises FitError, naming
     the model size, where none can be fitted.
     """
     tried: list[tuple[float, dict[float, Fit]]] = []
@@ -145,9 +161,11 @@ def scratch_curves(
     if not tried:
         raise FitError("; ".join(refusals))
     _, best = min(tried, key=lambda one: one[0])
-    return {
-        n: ScratchCurve(own, _without(own, counts[1:, seed[n == N]])) for n, own in best.items()
-    }
+    found = {}
+    for n, own in best.items():
+        weights = counts[1:, seed[n == N]]
+        found[n] = ScratchCurve(own, _without(own, weights), weights)
+    return found
 
 
 def _fitted(form: Law, n: float, x: Doubles, loss: Doubles, seed: Integers) -> Fit:
@@ -177,11 +195,11 @@ def _without(found: Fit, weights: Doubles) -> Doubles:
 
 
 def _criterion(found: Fit) -> float:
-    """AICc."""
+    """Schwarz's. (Akaike's corrected for few runs forbids five parameters on eight.)"""
     assert found.runs is not None
-    number, free = len(found.runs), len(found.law.parameters) + 1
-    penalty = 2 * free * number / max(number - free - 1, 1)
-    return number * float(np.log(max(2 * found.objective / number, 1e-12))) + penalty
+    number = len(found.runs)
+    misfit = max(2 * found.objective / number, 1e-12)
+    return number * float(np.log(misfit)) + len(found.parameters) * float(np.log(number))
 
 
 def _lack_of_fit(found: Fit) -> float:

@@ -26,6 +26,8 @@ from raystudy.laws.transferred import Reading, Transferred, judged
 
 SCRATCH = ""
 """The arm of models that were not pre-trained."""
+LOOSE = 1.15
+"""A factor between two readings of D_E."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +50,18 @@ class TransferRuns:
 class Point:
     """One setting: what pre-training was worth there.
 
-    ``loss`` is (mean, low, high) over seeds; ``interpolated`` is D_E as straight lines between the
-    means of the curve have it, nan beyond them; ``left_out`` (S,) is D_E without each seed, 0 or
-    inf where it is out of reach.
+    ``loss`` is (mean, low, high) over seeds. ``left_out`` (S,) is D_E without each seed, 0 or inf
+    where it is out of reach. ``interpolated`` is D_E as straight lines between the means of the
+    curve have it, nan beyond them, and ``interpolated_left_out`` (S,) that without each seed.
     """
 
     arm: str
     N: float
     worth: Transferred
     loss: tuple[float, float, float]
-    interpolated: float
     left_out: Doubles
+    interpolated: float
+    interpolated_left_out: Doubles
 
     @property
     def D_F(self) -> float:
@@ -69,6 +72,11 @@ class Point:
         """The factor between D_E and how straight lines have it, at least 1; 1 where they end."""
         ratio = self.interpolated / self.worth.D_E[0]
         return float(np.exp(abs(np.log(ratio)))) if np.isfinite(ratio) else 1.0
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether another run from scratch between those about D_E would be worth its cost."""
+        return self.worth.reading is Reading.MEASURED and self.form_matters > LOOSE
 
     @property
     def obstacle(self) -> str:
@@ -149,8 +157,9 @@ def _point(
         n,
         judged(D_F, D_E, reading, curve.D_N),
         (float(means[0]), float(np.exp(low)), float(np.exp(high))),
-        curve.interpolated(float(means[0])),
         without,
+        curve.interpolated(float(means[0])),
+        curve.interpolated_without(means[1:]),
     )
 
 

@@ -34,11 +34,14 @@ NARROW = 10.0
 @dataclass(frozen=True, eq=False)
 class TransferLaw:
     """``fit`` of the points that have a say (``used``); ``left_out`` (S, P), its parameters without
-    each seed; ``limits``, what keeps it from being known better."""
+    each seed; ``limits``, what keeps it from being known better. ``lines`` (S + 1, P) are those of
+    D_E read between straight lines, which take no form for granted: of all, then without each seed.
+    """
 
     arm: str
     fit: Fit
     left_out: Doubles
+    lines: Doubles
     used: tuple[Point, ...]
     limits: tuple[str, ...]
     coverage: float = COVERAGE
@@ -95,17 +98,42 @@ def transfer_law(measured: Transfer, arm: str) -> TransferLaw:
     without = np.stack([point.left_out for point in used], axis=1) - places[:, 0]
     left_out = np.array([_solved(places, row) for row in without]).reshape(-1, len(LAW.parameters))
     limits = _limits(measured, points, used, places, without)
-    return TransferLaw(arm, found, left_out, used, limits, measured.coverage)
+    between = [np.append(p.interpolated, p.interpolated_left_out) - p.D_F for p in used]
+    lines = np.array([_solved(places, row) for row in np.stack(between, axis=1)])
+    return TransferLaw(arm, found, left_out, lines, used, limits, measured.coverage)
 
 
-def difference(
-    a: TransferLaw, b: TransferLaw, name: str, coverage: float
-) -> tuple[float, float, float]:
-    """A parameter of ``a`` less that of ``b``, with its interval; seeds are paired."""
+@dataclass(frozen=True)
+class Effect:
+    """A number of laws, as curves and as straight lines have it, and the span of both intervals: no
+    verdict is to hang on the form of a curve."""
+
+    value: float
+    low: float
+    high: float
+    by_lines: float
+
+
+def effect_of(law: TransferLaw, name: str, coverage: float) -> Effect:
+    """A parameter, of α and β."""
+    i = law.fit.law.parameters.index(name)
+    return _spanned(law.fit.parameters[i], law.left_out[:, i], law.lines[:, i], coverage)
+
+
+def difference(a: TransferLaw, b: TransferLaw, name: str, coverage: float) -> Effect:
+    """A parameter of ``a`` less that of ``b``; seeds are paired."""
     i = a.fit.law.parameters.index(name)
     value = a.fit.parameters[i] - b.fit.parameters[i]
-    low, high = student_interval(value, a.left_out[:, i] - b.left_out[:, i], coverage)
-    return float(value), float(low), float(high)
+    left_out = a.left_out[:, i] - b.left_out[:, i]
+    return _spanned(value, left_out, a.lines[:, i] - b.lines[:, i], coverage)
+
+
+def _spanned(value: float, left_out: Doubles, lines: Doubles, coverage: float) -> Effect:
+    ends = [student_interval(value, left_out, coverage)]
+    if np.isfinite(lines).all():  # else straight lines do not reach, and have no say
+        ends.append(student_interval(lines[0], lines[1:], coverage))
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    return Effect(float(value), float(low), float(high), float(lines[0]))
 
 
 def _solved(places: Doubles, D_T: Doubles) -> Doubles:

@@ -109,10 +109,10 @@ def _worth(suite: Suite) -> list[str]:
     if not found:
         return []
     data = found[0][1].D_F
-    worths = [f"{_bound(p)}{amount(p.worth.D_T)} after {arm}" for arm, p in found if data == p.D_F]
+    worths = [f"{_bound(p)}{amount(p.worth.D_T)} on {arm}" for arm, p in found if data == p.D_F]
     return [
-        f"To a model of {compact(largest)} parameters that is fine-tuned on {data:,.0f} "
-        f"{suite.unit} of {suite.task}, pre-training is worth {listing(worths)} more of them."
+        f"To a model of {compact(largest)} parameters that learns from {data:,.0f} {suite.unit} of "
+        f"{suite.task}, pre-training is worth so many more {suite.unit}: {listing(worths)}."
     ]
 
 

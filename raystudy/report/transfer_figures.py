@@ -33,6 +33,8 @@ PANELS = 3
 CURVE_POINTS = 40
 ROOM = 3.0
 """How far beyond the marks an interval is drawn, as a factor: one that knows nothing has no end."""
+BESIDE = 1.06
+"""Between marks of the same D_F, as a factor, so that their intervals do not hide each other."""
 FROM_SCRATCH = "from scratch"
 
 
@@ -181,7 +183,8 @@ def _by_arm(
     hidden = 0
     with panels(len(measured.arms), PANELS, 2.8) as (figure, every):
         for axes, arm in zip(every, measured.arms, strict=True):
-            for n, size in zip(sorted(measured.curves), sizes, strict=True):
+            for i, (n, size) in enumerate(zip(sorted(measured.curves), sizes, strict=True)):
+                aside = BESIDE ** (i - (len(sizes) - 1) / 2)
                 own = [point for point in measured.of(arm) if n == point.N]
                 if not own:
                     continue
@@ -193,7 +196,7 @@ def _by_arm(
                     if y <= 0:
                         hidden += 1
                         continue
-                    _mark(axes, point, y, low, high, colour, marker)
+                    _mark(axes, point, aside * point.D_F, (y, low, high), colour, marker)
                 if arm in laws:
                     ends = [point.D_F for point in own]
                     x = np.geomspace(min(ends), max(ends), CURVE_POINTS)
@@ -215,21 +218,22 @@ def _by_arm(
 
 
 def _mark(
-    axes: Axes, point: Point, y: float, low: float, high: float, colour: str, marker: str
+    axes: Axes,
+    point: Point,
+    x: float,
+    ends: tuple[float, float, float],
+    colour: str,
+    marker: str,
 ) -> None:
-    filled = not point.obstacle
-    axes.plot([point.D_F], [y], marker, color=colour, markerfacecolor=colour if filled else "none")
+    y, low, high = ends
+    inside = "none" if point.obstacle else colour
+    axes.plot([x], [y], marker, color=colour, markerfacecolor=inside)
     if point.worth.reading is Reading.MEASURED:
-        ends = np.array([point.D_F]), np.array([y]), np.array([low]), np.array([high])
-        _whiskers(axes, *ends, colour)
+        _whiskers(axes, np.array([x]), np.array([y]), np.array([low]), np.array([high]), colour)
         return
     up = point.worth.reading is Reading.AT_LEAST
-    axes.annotate(
-        "",
-        (point.D_F, y * (1.5 if up else 1 / 1.5)),
-        (point.D_F, y),
-        arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.0},
-    )
+    arrow: dict[str, Any] = {"arrowstyle": "->", "color": colour, "linewidth": 1.0}
+    axes.annotate("", (x, y * (1.5 if up else 1 / 1.5)), (x, y), arrowprops=arrow)
 
 
 def _kind(point: Point) -> str:

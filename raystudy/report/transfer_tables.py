@@ -69,44 +69,50 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
     rows, numbers, said = [], [], []
     for arm, law in laws.items():
         if isinstance(law, FitError):
-            rows.append((arm, *["—"] * 5, "not fitted"))
+            rows.append((arm, *["—"] * 6, "not fitted"))
             said.append(f"{arm}: {str(law).removeprefix(f'{arm}: ')}.")
             continue
         k, alpha, beta = (law.parameter(name) for name in ("k", "alpha", "beta"))
         data, size = law.centre
         value, low, high = (float(v[0]) for v in law.predict(np.array([data]), size))
         centre = value, low, high
-        place = f"at D_F {compact(data)}, N {compact(size)}"
+        said.append(f"{arm}: in the middle D_F is {compact(data)} and N {compact(size)}.")
+        lines = law.lines[0]
+        by_lines = "—" if np.isnan(lines).any() else f"{signed(lines[1], 2)}, {signed(lines[2], 2)}"
         rows.append(
             (
                 arm,
                 _scientific(*k),
                 _exponent(*alpha),
                 _exponent(*beta),
-                f"{amount(centre)} {place}",
-                f"{len(law.used)} of {len(suite.measured.of(arm))}",
+                by_lines,
+                amount(centre),
                 law.status.value,
             )
         )
         reasons = (*law.fit.reasons, *law.limits)
         if reasons:
             said.append(f"{arm}: {'; '.join(reasons)}.")
-        for name, ends in (("k", k), ("alpha", alpha), ("beta", beta), ("D_T", centre)):
-            told = "; ".join(reasons)
-            numbers.append((arm, name, *ends, data, size, len(law.used), law.status.value, told))
-    columns = ("arm", "parameter", "value", "low", "high", "centre_D_F", "centre_N", "num_points")
+        told = "; ".join(reasons)
+        every = zip(("k", "alpha", "beta", "D_T"), (k, alpha, beta, centre), strict=True)
+        for (name, ends), line in zip(every, (*lines.tolist(), None), strict=True):
+            numbers.append(
+                (arm, name, *ends, line, data, size, len(law.used), law.status.value, told)
+            )
+    columns = ("arm", "parameter", "value", "low", "high", "by_lines", "centre_D_F", "centre_N")
     types = dict.fromkeys(columns, pl.Float64)
-    types |= {"arm": pl.String, "parameter": pl.String, "num_points": pl.Int64}
-    types |= {"status": pl.String, "limits": pl.String}
+    types |= {"arm": pl.String, "parameter": pl.String}
+    types |= {"num_points": pl.Int64, "status": pl.String, "limits": pl.String}
     return Table(
         "transfer-laws",
         "The law of transfer",
         f"D_T = k·D_F^α·N^β, in {suite.unit}, by least squares on logarithms. α: how near "
         "pre-training lies to the task (smaller is nearer); β: how much more larger models make of "
         "it. Intervals: curves, readings and law made again without each seed, and Student's "
-        "quantile for so few. k is D_T of one of each, far from all that was measured; the middle "
+        "quantile for so few. By lines: α and β of D_E read between straight lines, without a form "
+        "for the curve. k is D_T of one of each, far from all that was measured; D_T in the middle "
         "of the points says more. " + " ".join(said),
-        ("pre-training", "k", "α", "β", "D_T in the middle", "points", "status"),
+        ("pre-training", "k", "α", "β", "by lines", "D_T, middle", "status"),
         rows,
         pl.DataFrame(numbers, types, orient="row"),
     )

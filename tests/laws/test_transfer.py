@@ -10,7 +10,7 @@ from raystudy.intervals import mean_interval
 from raystudy.laws import BoundedPower, FitError, FitStatus, OffsetPower
 from raystudy.laws.jackknife import standard_error, student_interval, without_each
 from raystudy.laws.transfer import SCRATCH, Transfer, TransferRuns, transfer
-from raystudy.laws.transfer_law import difference, transfer_law
+from raystudy.laws.transfer_law import difference, effect_of, transfer_law
 from raystudy.laws.transferred import Reading
 
 from .transfers import MODELS, PLAIN, World
@@ -166,9 +166,22 @@ def test_a_seed_that_is_missing_somewhere_is_borne() -> None:
 
 def test_the_difference_of_arms_is_paired(noisy: Transfer) -> None:
     text, code = (transfer_law(noisy, arm) for arm in ("text", "code"))
-    effect, low, high = difference(code, text, "alpha", 0.95)
-    assert effect == pytest.approx(code.parameter("alpha")[0] - text.parameter("alpha")[0])
-    assert low < -0.2 < high < 0
+    effect = difference(code, text, "alpha", 0.95)
+    assert effect.value == pytest.approx(code.parameter("alpha")[0] - text.parameter("alpha")[0])
+    assert effect.by_lines == pytest.approx(code.lines[0, 1] - text.lines[0, 1])
+    assert effect.low < -0.2 < effect.high < 0
+
+
+def test_an_effect_spans_both_readings() -> None:
+    """Where the form of the curve is wrong, an interval holds what straight lines say too."""
+    law = transfer_law(transfer(study(TWO)), "text")
+    off = replace(law, lines=law.lines + 0.5)
+    plain, wide = (effect_of(one, "alpha", 0.95) for one in (law, off))
+    assert wide.low == pytest.approx(min(plain.low, law.parameter("alpha")[1]), abs=0.02)
+    assert wide.high > plain.high + 0.4
+    lost = replace(law, lines=law.lines * np.nan)
+    effect = effect_of(lost, "alpha", 0.95)
+    assert (effect.low, effect.high) == pytest.approx(law.parameter("alpha")[1:])
 
 
 @pytest.mark.parametrize(

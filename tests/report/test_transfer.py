@@ -164,8 +164,8 @@ def test_sentences_say_the_answer_and_what_is_missing() -> None:
     few = replace(WORLD, arms={"web": (300.0, 0.3, 0.4)}, scratch=(10.0, 30.0, 90.0, 270.0))
     (suite,) = suites(ledger(few))
     told = sentences(suite, laws_of(suite))
-    assert re.match(r"To a model of 480k parameters .* worth at least ", told[0])
-    assert any("run from scratch on 540 and 1,080 examples" in sentence for sentence in told)
+    assert re.match(r"To a model of 480k parameters .* so many more examples: at least ", told[0])
+    assert any("run from scratch on about 540 and 1,080 examples" in sentence for sentence in told)
 
 
 def test_without_both_arms_there_is_no_report_yet(tmp_path: Path) -> None:
