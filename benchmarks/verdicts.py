@@ -8,6 +8,9 @@ seed by the rule of ``raystudy run --skip-decided``; counted is how often any lo
 ``pairs``: two equal arms, likewise. ``multipliers``: two arms, one worth four times the other;
 ``transferred``: fine-tuned runs worth a known D_T. Of these the median ratio to the truth with its
 95 % interval (binomial, of order statistics), and how often 90 and 95 % intervals hold the truth.
+``transfer-law``: whole studies whose k, α and β are known (``tests/laws/transfers.py``),
+with noise of 2 % and of 6 % of the loss; how often intervals of D_T at every point, and of the
+parameters, hold them.
 
 Everything follows from the number of a study: the same numbers come out again.
 """
@@ -20,6 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from raystudy.laws import OffsetPower, data_multiplier, fit
 from raystudy.laws.ahead import lead
+from raystudy.laws.status import FitError
+from raystudy.laws.transfer import transfer
+from raystudy.laws.transfer_law import transfer_law
 from raystudy.laws.transferred import transferred
 from raystudy.spending import look_coverage
 from tests.claims.nulls import WORLDS, verdicts
+from tests.laws.transfers import PLAIN
 
 LAW = OffsetPower()
 SIZES = np.geomspace(1e3, 1e5, 5)
@@ -142,12 +150,48 @@ def transfers(num_studies: int, seeds: list[int]) -> Iterator[Row]:
         yield {"seeds": num_seeds, **_recovered(ratios, held)}
 
 
+def laws_of_transfer(num_studies: int, seeds: list[int]) -> Iterator[Row]:
+    for noise in (0.02, 0.06):
+        world = replace(PLAIN, run=noise, seed=noise)
+        truth = {"k": world.k("text"), "alpha": 0.3, "beta": 0.4}
+        for num_seeds in seeds:
+            held = {(name, level): [] for name in ("D_T", *truth) for level in LEVELS}
+            found = {"alpha": [], "beta": []}
+            refused = 0
+            for study in range(num_studies):
+                runs = world.draw(np.random.default_rng([study, num_seeds, 4]), num_seeds)
+                for level in LEVELS:
+                    measured = transfer(runs, coverage=level)
+                    for point in measured.points:
+                        _, low, high = point.worth.D_T
+                        worth = world.worth("text", point.D_F, point.N)
+                        held["D_T", level].append(low <= worth <= high)
+                    try:
+                        law = transfer_law(measured, "text")
+                    except FitError:
+                        refused += 1
+                        continue
+                    for name, value in truth.items():
+                        _, low, high = law.parameter(name)
+                        held[name, level].append(low <= value <= high)
+                    for name, values in found.items():
+                        values.append(law.parameter(name)[0])
+            yield {
+                "noise": noise,
+                "seeds": num_seeds,
+                **{f"median {name}": float(np.median(v)) for name, v in found.items()},
+                **{f"{n} held by {lv:.0%}": float(np.mean(v)) for (n, lv), v in held.items()},
+                "refused": refused,
+            }
+
+
 PARTS: dict[str, Callable[[int, list[int]], Iterator[Row]]] = {
     "claims": claims,
     "looks": looks,
     "pairs": pairs,
     "multipliers": multipliers,
     "transferred": transfers,
+    "transfer-law": laws_of_transfer,
 }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import polars as pl
 
 from raystudy.card import card
+from raystudy.cost import flops_per_sample
 from raystudy.kinds import Task
-from raystudy.spec import Study
+from raystudy.spec import Pretraining, Study
+
+log = logging.getLogger(__name__)
 
 Role = Literal["id", "ood", "ood in", "ood out", ""]
 """In the distribution that a cell learnt from, or out of it; and of a held-out domain the two parts
@@ -44,6 +48,29 @@ def annotated(study: Study, records: pl.DataFrame) -> pl.DataFrame:
         .join(of_split, on=["task", "split"], how="left")
         .sort(order)
     )
+
+
+def with_pretraining_flops(study: Study, records: pl.DataFrame) -> pl.DataFrame:
+    """``records`` with that column: operations of the pre-training of each backbone, counted on
+    paper (``raystudy.cost``); null of those that the study did not pre-train, or that cannot be
+    counted."""
+    wanted = set(records["backbone"])
+    backbones = {c.backbone.key: c.backbone for c in study.cells() if c.backbone.key in wanted}
+    counted = [
+        (key, _flops(backbone))
+        for key, backbone in backbones.items()
+        if isinstance(backbone, Pretraining)
+    ]
+    schema = {"backbone": pl.String, "pretraining_flops": pl.Float64}
+    return records.join(pl.DataFrame(counted, schema, orient="row"), on="backbone", how="left")
+
+
+def _flops(backbone: Pretraining) -> float | None:
+    try:
+        return float(backbone.samples_seen) * flops_per_sample(backbone)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        log.warning("operations of %s are not counted: %s", backbone.axes()["architecture"], error)
+        return None
 
 
 def role(task: Task, split: str) -> Role:

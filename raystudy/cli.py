@@ -76,7 +76,8 @@ def plan(
     wanted: Annotated[
         str,
         typer.Option(
-            "--for", help="What --next is for: multiplier, alpha:latin, error@100000, claim:1 …"
+            "--for",
+            help="What --next is for: multiplier, alpha:latin, error@100000, claim:1, transfer",
         ),
     ] = "multiplier",
     decided: Annotated[

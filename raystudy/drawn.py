@@ -12,9 +12,10 @@ from pathlib import Path
 import polars as pl
 
 import raystudy
-from raystudy.annotate import annotated
+from raystudy.annotate import annotated, with_pretraining_flops
 from raystudy.imports import Read, in_order, keep, read_all
 from raystudy.key import digest
+from raystudy.laws.effective_data import EffectiveData
 from raystudy.ledger import Ledger
 from raystudy.public import public
 from raystudy.skipped import skipped
@@ -61,7 +62,9 @@ def report(
     watcher.begin("report", 1, "page")
     try:
         evidence = None
-        if study.grids and records["architecture"].n_unique() > 1:  # others need no torch for it
+        if study.grids and isinstance(study.law, EffectiveData):
+            records = with_pretraining_flops(study, annotated(study, records))
+        elif study.grids and records["architecture"].n_unique() > 1:  # others need no torch for it
             records = annotated(study, records)
             evidence = Evidence(promises(cells, store), *answers(cells, store))
         write_report(study, records, folder, facts(study, store, records, found), evidence)

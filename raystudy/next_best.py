@@ -7,7 +7,8 @@ What is asked for, with the arms that it is of (by default the ones that are lea
 - ``multiplier:latin/greek``: how many times its size one arm's data is worth of another's;
 - ``alpha:latin``, ``E:latin``, …: a parameter of the study's law (``exponent`` and ``offset`` too);
 - ``error@100000:latin``: the error at a size, run or not;
-- ``claim:1``: the effect of the study's first claim, or of the first of that class.
+- ``claim:1``: the effect of the study's first claim, or of the first of that class;
+- ``transfer``: effective data transferred, and which runs from scratch it lacks.
 
 Curves are judged by ``raystudy.laws.design``; a candidate is a pre-training with its cells. Claims
 need whole seeds, so that their candidates are seeds, and a new one is expected to lie about the
@@ -37,6 +38,7 @@ from raystudy.ledger import Ledger
 from raystudy.plan import Plan
 from raystudy.spec import Cell
 from raystudy.store import Store
+from raystudy.transfer import gap_sentences, suites
 
 MIN_SIZES = 3
 Ends = tuple[float, float]
@@ -77,6 +79,8 @@ def advise(todo: Plan, store: Store, wanted: str, number: int, device: str | Non
     kind, _, names = wanted.partition(":")
     if kind == "claim":
         return _for_claim(todo, store, records, _claim(todo, names), number, device)
+    if kind == "transfer":
+        return _for_transfer(todo, records)
     law: Law = todo.study.law or OffsetPower()
     asked = parse(kind, names, arms(todo.study, todo.cells, records), law)
     return _for_curves(todo, store, law, asked, number, device)
@@ -161,6 +165,22 @@ def _for_claim(
         return replace(advice, refusal=f"{what}: ask it for more seeds")
     notes = () if len(whole) > 1 else ("one seed has no interval; a second gives it one",)
     return replace(advice, steps=steps, notes=notes)
+
+
+def _for_transfer(todo: Plan, records: pl.DataFrame) -> Advice:
+    """From-scratch sizes that bracket D_E, told and not ranked: until they have run nobody knows
+    where it lies."""
+    quantity = "effective data transferred"
+    try:
+        units = {task.name: task.unit for grid in todo.study.grids for task in grid.tasks}
+        found = suites(annotated(todo.study, records), units)
+        told = [line for suite in found for line in gap_sentences(suite)]
+        points = sum(len(suite.measured.points) for suite in found)
+    except FitError as missing:
+        return Advice(quantity, refusal=f"no curve from scratch yet: {missing}")
+    if not points:
+        return Advice(quantity, refusal="nothing has run from scratch and after pre-training yet")
+    return Advice(quantity, notes=tuple(told or [f"D_E is bracketed at all {points} points"]))
 
 
 def _seed_steps(

@@ -34,7 +34,7 @@ A ``Fit`` has ``parameters``, ``parameter(name)`` and ``predict(x)`` with interv
 minima), ``status`` with ``reasons``, ``conditioning``, ``residual_checks``, ``profile(name)``,
 ``holdout()``, ``rolling()``, ``derive(quantity)`` and ``report()``. What follows from one is in
 ``derived`` (samples needed, compute-optimal sizes, worth of cleaning), ``transferred`` (effective
-data transferred) and ``multiplier``.
+data transferred), ``transfer`` and ``transfer_law`` (the same of a whole study) and ``multiplier``.
 """
 
 from raystudy.laws.bounded_power import BoundedPower

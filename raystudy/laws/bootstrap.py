@@ -64,7 +64,7 @@ def resample(
     return Resamples(parameters, stretch * student_ratio(freedom, coverage), tuple(reasons))
 
 
-def student_ratio(freedom: int, coverage: float) -> float:
+def student_ratio(freedom: float, coverage: float) -> float:
     """Student's quantile over the normal one."""
     from scipy.special import ndtri, stdtrit  # here, so that importing raystudy stays fast
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from raystudy.kinds import Law
+from raystudy.laws.effective_data import EffectiveData
 from raystudy.laws.fit import FitError, fit
 from raystudy.laws.power import OffsetPower
 from raystudy.report import (
@@ -34,6 +35,7 @@ from raystudy.report.multiplier_bars import Pair
 from raystudy.report.publish import Part, Planned, publish
 from raystudy.report.summary import best_arm, summary
 from raystudy.report.tables import Table
+from raystudy.report.transfer import transfer_parts
 from raystudy.report.view import MissingCellsError, View, views
 from raystudy.spec import Study
 
@@ -59,19 +61,13 @@ def write_report(
     ``evidence`` is what a comparison of models looks at beside them. The same records give the
     same bytes. Raises MissingCellsError where no cell is finished.
     """
-    found = views(study, records)
-    law = study.law or OffsetPower()
-    folder.mkdir(parents=True, exist_ok=True)
-    compared, across = _models(study, records, evidence), _across(study, records)
-    parts = [*compared, *across]
-    parts += [
-        _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
-        for view in found
-        # Of models side by side, one part for each task and architecture would say nothing new.
-        if not compared and (not across or view.compares)
-    ]
+    if isinstance(study.law, EffectiveData):
+        parts = transfer_parts(study, records)
+    else:
+        parts = _parts(study, records, evidence)
     if told := fairness.sentences(study, records):
         parts.insert(0, Part("", fairness.TITLE, told, fairness.items(records)))
+    folder.mkdir(parents=True, exist_ok=True)
     claims = [judged(claim, records) for claim in study.claims]
     told = [{name: row.get(name) for name in COLUMNS} for row in claims]
     pl.DataFrame(told, schema=COLUMNS).write_csv(folder / "claims.csv")
@@ -86,6 +82,20 @@ def write_report(
         facts=facts,
         lacking=LACKING,
     )
+
+
+def _parts(study: Study, records: pl.DataFrame, evidence: Evidence | None) -> list[Part]:
+    found = views(study, records)
+    law = study.law or OffsetPower()
+    compared, across = _models(study, records, evidence), _across(study, records)
+    parts = [*compared, *across]
+    parts += [
+        _part(view, law, f"{view.task}-{view.architecture}-" if len(found) > 1 else "")
+        for view in found
+        # Of models side by side, one part for each task and architecture would say nothing new.
+        if not compared and (not across or view.compares)
+    ]
+    return parts
 
 
 def _across(study: Study, records: pl.DataFrame) -> list[Part]:

@@ -20,14 +20,19 @@ from raystudy.claims.head2toe_matches import Head2ToeMatchesFineTuning
 from raystudy.claims.label_noise import NoiseHurtsAtEverySize
 from raystudy.claims.model_over_adaptation import ModelOverAdaptation
 from raystudy.claims.more_data import MoreDataHelpsFewShotMost
+from raystudy.claims.nearer_transfers import NearerHasSmallerExponent
 from raystudy.claims.no_source_wins import NoSourceWinsEverywhere
 from raystudy.claims.noise_costs_more import NoiseCostsMoreThanItsExamples
 from raystudy.claims.noise_keeps_exponent import NoiseKeepsExponent
+from raystudy.claims.size_transfers import TransferGrowsWithSize
 from raystudy.claims.source_spread import SourceSpreadShrinks
 from raystudy.claims.trend_over_models import TrendOverModels
 from raystudy.claims.worth_more import WorthMoreData
 from raystudy.kinds import Claim
+from raystudy.laws.transfer import SCRATCH
 from raystudy.ledger import SCHEMA
+
+from ..laws import transfers
 
 PLACE = {
     **{"method": "clip", "source": "glyphs", "size": 1000, "noise": "clean", "noise_rate": 0.0},
@@ -167,6 +172,41 @@ def no_trend(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
     return _suite(rng, num_seeds, models, np.zeros(2))
 
 
+SMALL: dict[str, Any] = {
+    "models": (3e4, 4.8e5),
+    "scratch": tuple(10 * 3.0 ** np.arange(7)),
+    "tuned": (10.0, 50.0, 250.0),
+}
+AS_NEAR = transfers.World({"web": (300.0, 0.3, 0.4), "code": (900.0, 0.3, 0.4)}, **SMALL)
+NO_GROWTH = transfers.World({"web": (400.0, 0.3, 0.0)}, **SMALL)
+
+
+def as_near(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """Two sources of which one is worth three times the other, at any amount of data."""
+    return of_transfer(AS_NEAR, rng, num_seeds)
+
+
+def no_growth(rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """A source that is worth as much to small models as to large ones."""
+    return of_transfer(NO_GROWTH, rng, num_seeds)
+
+
+def of_transfer(world: transfers.World, rng: np.random.Generator, num_seeds: int) -> pl.DataFrame:
+    """The records of a made-up study of transfer, as ``raystudy.annotate`` has them."""
+    runs = world.draw(rng, num_seeds)
+    rows = []
+    for arm, N, D_F, seed, loss in zip(
+        runs.arm, runs.N, runs.D_F, runs.seed, runs.loss, strict=True
+    ):
+        own = ("none", "none", 0) if arm == SCRATCH else ("supervised", arm, 6400)
+        place = f"{arm} {N:g} {D_F:g} {seed}"
+        values = {"method": own[0], "source": own[1], "size": own[2], "adaptation": "fine-tune"}
+        values |= {"architecture": f"{N:g} wide", "shots": f"{D_F / 10:g}", "num_train": int(D_F)}
+        values |= {"seed": int(seed), "metric": "nll", "value": loss, "num_tried": 3}
+        rows.append(PLACE | values | {"cell": place, "backbone": place, "parameters": int(N)})
+    return pl.DataFrame(rows, schema={**SCHEMA, "parameters": pl.Int64})
+
+
 def _spread(rng: np.random.Generator, number: int, deviation: float) -> np.ndarray:
     values = rng.normal(size=number)
     return deviation * (values - values.mean()) / values.std(ddof=1)
@@ -258,6 +298,8 @@ WORLDS = (
     ),
     World("as far apart", ModelOverAdaptation(), same_spread),
     World("all the same", ModelOverAdaptation(), no_spread),
+    World("as near", NearerHasSmallerExponent(task="digits", near="code", far="web"), as_near),
+    World("no growth", TransferGrowsWithSize(task="digits", source="web"), no_growth),
     World("no trend", TrendOverModels(against="parameters", adaptation="fine-tune"), no_trend),
 )
 

@@ -100,6 +100,8 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
         **{"task": "digits", "adaptation": "linear-probe", "method": "clip", "source": "latin"},
         **{"shots": "10", "noise": "symmetric-0.6"},
     },
+    "NearerHasSmallerExponent": {"task": "digits", "near": "latin", "far": "symbols"},
+    "TransferGrowsWithSize": {"task": "digits", "source": "latin"},
     "NoSourceWinsEverywhere": {
         "tasks": ("digits",),
         "adaptation": "linear-probe",
