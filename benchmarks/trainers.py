@@ -155,7 +155,7 @@ def bare(folder: str, model: str) -> None:
     spec, store = pretraining(model, folder), Store(f"{folder}/store")
     selection = select(spec, store)
     held = [
-        (torch.from_numpy(batch.images[0]).to(device), torch.from_numpy(batch.labels).to(device))
+        (torch.from_numpy(batch.inputs[0]).to(device), torch.from_numpy(batch.labels).to(device))
         for batch in islice(local_batches(spec, selection, store, 0), PRELOADED)
     ]
     backbone = build_backbone(spec.architecture, seed=0)

@@ -14,7 +14,7 @@ from raystudy.randomness import number
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch
 from raystudy.stages.fabric import Fabric
-from raystudy.views import training_view
+from raystudy.views import training_example
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -80,30 +80,28 @@ class Learner:
         self._scaler.load_state_dict(state["scaler"])
 
     def _examples(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        """Views (N, 3, S, S), as many as the method asks for, and the targets of the examples. Each
-        chunk draws from generators of its own, so nothing depends on which worker it went to."""
+        """Views (N, 3, S, S), as many as the method asks for, and the targets of the examples; of
+        tokens (N, T) and those that follow. Each chunk draws from generators of its own, so nothing depends on which worker it went to."""
         spec, device = self._spec, self._fabric.device
         method, size = spec.method, spec.budget.chunk_size
-        images = torch.from_numpy(batch.images).to(device)
+        inputs = torch.from_numpy(batch.inputs).to(device)
         labels = torch.from_numpy(batch.labels).to(device)
         views, targets = [], labels
         for view in range(method.num_views):
-            parts, mixed = [], []
-            shown = images[min(view, len(images) - 1)].split(size)
+            parts, own_targets = [], []
+            shown = inputs[min(view, len(inputs) - 1)].split(size)
             for chunk, part, own in zip(batch.chunks, shown, labels.split(size), strict=True):
-                part = training_view(
-                    part,
-                    spec.architecture.preprocessing,
-                    spec.augmentation,
-                    _generator(spec.seed, "views", batch.step, chunk, view),
+                draws = _generator(spec.seed, "views", batch.step, chunk, view)
+                part, own = training_example(
+                    part, own, spec.architecture, spec.augmentation, draws
                 )
                 if method.mixes:
                     draws = _generator(spec.seed, "mix", batch.step, chunk, view)
                     part, own = method.mix(part, own, self.objective.num_classes, draws)
                 parts.append(part)
-                mixed.append(own)
+                own_targets.append(own)
             views.append(torch.cat(parts) if len(parts) > 1 else parts[0])
-            targets = torch.cat(mixed) if method.mixes else targets
+            targets = torch.cat(own_targets)
         return views, targets
 
     def _accumulate(

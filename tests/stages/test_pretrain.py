@@ -106,7 +106,7 @@ def test_training_equals_a_plain_torch_loop(spec: Pretraining, store: Store) -> 
         for group in optimiser.param_groups:
             group["lr"] = rate
         halves = []
-        for chunk, part in enumerate(torch.from_numpy(batch.images[0]).split(8)):
+        for chunk, part in enumerate(torch.from_numpy(batch.inputs[0]).split(8)):
             generator = torch.Generator().manual_seed(number(0, "views", step, chunk, 0))
             halves.append(
                 training_view(part, spec.architecture.preprocessing, spec.augmentation, generator)
