@@ -53,9 +53,7 @@ def tune(
                 built, lambda step: min(1.0, (step + 1) / warmup)
             )
 
-        return Run(
-            problem, beginning, optimiser, schedule, spec.batch_size, spec.clip_norm, seed
-        )
+        return Run(problem, beginning, optimiser, schedule, spec.batch_size, spec.clip_norm, seed)
 
     return search(spec.learning_rates, begin, spec.looks, spec.patience)
 
@@ -139,5 +137,3 @@ def _vocabulary(model: nn.Module) -> int:
 
 def _context(model: nn.Module) -> int:
     return int(model.get_parameter("positions.weight").shape[0])
-
-

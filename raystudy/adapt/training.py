@@ -159,5 +159,3 @@ def _schedule(
         pct_start=min(1.0, max(spec.warmup_fraction, 1.5 / num_steps)),
         cycle_momentum=False,
     )
-
-

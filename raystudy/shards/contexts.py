@@ -47,9 +47,12 @@ def index(root: Root, path: str) -> Indexed:
 def _header(data: bytes, path: str) -> tuple[int, int, int]:
     """Rows, tokens of each, and where the first begins. No object is ever unpickled."""
     file = io.BytesIO(data)
-    if npy.read_magic(file) != (1, 0):
-        raise ValueError(f"{path}: a version of npy that is never written for contexts")
-    shape, by_column, dtype = npy.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
+    try:
+        if npy.read_magic(file) != (1, 0):
+            raise ValueError("a version of npy that is never written for contexts")
+        shape, by_column, dtype = npy.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
+    except Exception as error:  # its parser raises nearly anything on hostile headers
+        raise ValueError(f"{path}: {error}") from error
     if len(shape) != 2 or by_column or dtype != np.dtype("<u2"):
         raise ValueError(f"{path}: no table of little-endian uint16 but {dtype} of shape {shape}")
     if not 0 < 2 * shape[1] <= MAX_CONTEXT_BYTES or shape[0] < 0:

@@ -35,7 +35,9 @@ def index_shard(root: Root, path: str) -> Indexed:
         if tar.starts_tar(start):
             return tar.index(root, path)
         if not start or b"\0" in start:
-            raise ValueError("neither a tar, a parquet file, contexts nor a text table (nor a folder)")
+            raise ValueError(
+                "neither a tar, a parquet file, contexts nor a text table (nor a folder)"
+            )
         return tsv.index(root, path)
     except (OSError, ValueError) as error:
         log.warning("%s is left out: %s", path, error)

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from raystudy.backbone import build_backbone, build_objective
 from raystudy.kinds import Encoder, Examples, Images, Network, Spec, Task
-from raystudy.spec import Architecture, Backbone, Initialisation, Preprocessing, Pretraining, Published
+from raystudy.spec import (
+    Architecture,
+    Backbone,
+    Initialisation,
+    Preprocessing,
+    Pretraining,
+    Published,
+)
 from raystudy.store import Store
 from raystudy.taps import Taps
 from raystudy.views import device, shown, squares

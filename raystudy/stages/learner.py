@@ -92,9 +92,7 @@ class Learner:
             shown = inputs[min(view, len(inputs) - 1)].split(size)
             for chunk, part, own in zip(batch.chunks, shown, labels.split(size), strict=True):
                 draws = _generator(spec.seed, "views", batch.step, chunk, view)
-                part, own = training_example(
-                    part, own, spec.architecture, spec.augmentation, draws
-                )
+                part, own = training_example(part, own, spec.architecture, spec.augmentation, draws)
                 if method.mixes:
                     draws = _generator(spec.seed, "mix", batch.step, chunk, view)
                     part, own = method.mix(part, own, self.objective.num_classes, draws)

@@ -23,9 +23,7 @@ SHARD_BYTES = 16 << 20
 """… and of one file: what rendering holds in memory, however large the corpus."""
 
 
-def packed(
-    documents: Iterable[Document], tokeniser: Tokeniser, context: int
-) -> Iterator[Contexts]:
+def packed(documents: Iterable[Document], tokeniser: Tokeniser, context: int) -> Iterator[Contexts]:
     """Blocks of contexts (n, T + 1), in order."""
     end = np.array([tokeniser.end_of_text], np.uint16)
     length, held, num_held = context + 1, [np.empty(0, np.uint16)], 0
@@ -52,7 +50,8 @@ def contexts(documents: Iterable[Document], tokeniser: Tokeniser, context: int) 
 
 
 def write_shards(blocks: Iterable[Contexts], folder: Path) -> int:
-    """``00000.npy``, … of contexts, little-endian; how many contexts they hold."""
+    """``00000.npy``, … of contexts, little-endian; how many contexts they hold. Raises ValueError
+    for none."""
     held: list[Contexts] = []
     num_shards = total = 0
 
@@ -70,4 +69,6 @@ def write_shards(blocks: Iterable[Contexts], folder: Path) -> int:
             write()
     if held:
         write()
+    if not total:
+        raise ValueError("no training document that makes a whole context; give more text")
     return total

@@ -11,7 +11,7 @@ from raystudy.kinds import Tokeniser
 
 
 class Bytes(Tokeniser):
-    """256 tokens, and the end of a document: nothing to train, and no text that it does not know."""
+    """256 tokens, and the end of a document: nothing to learn, and no text that it cannot write."""
 
     VERSION: ClassVar[int] = 1
 

@@ -12,8 +12,8 @@ from raystudy.spec import Preprocessing
 
 @dataclass(frozen=True)
 class Opened:
-    """A backbone in evaluation mode, (N, 3, S, S) → (N, D) or tokens (N, T) → logits (N, T, V), with
-    what it knows."""
+    """A backbone in evaluation mode, with what it knows: (N, 3, S, S) → (N, D), or tokens (N, T) →
+    logits (N, T, V)."""
 
     backbone: nn.Module
     preprocessing: Preprocessing | None
