@@ -38,9 +38,7 @@ def by_hand(w: dict[str, Tensor], tokens: Tensor, num_layers: int, num_heads: in
                 at = slice(h * E, (h + 1) * E)
                 mixed = []
                 for t in range(T):
-                    scores = torch.stack(
-                        [q[t, at] @ k[s, at] / math.sqrt(E) for s in range(t + 1)]
-                    )
+                    scores = torch.stack([q[t, at] @ k[s, at] / math.sqrt(E) for s in range(t + 1)])
                     shares = scores.exp() / scores.exp().sum()
                     mixed.append(sum(shares[s] * v[s, at] for s in range(t + 1)))
                 heads.append(torch.stack(mixed))  # pyright: ignore[reportArgumentType]
