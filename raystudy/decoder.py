@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Positive = Annotated[int, Field(gt=0)]
 TOKEN = np.dtype("<u2")
 """Of a token, in memory and on disk."""
+LAST_TOKEN = (1 << 16) - 1
 
 
 class Decoder(Network):
@@ -81,8 +82,10 @@ class Decoder(Network):
 
         if len(data) != out.nbytes:
             return Fault.OTHER_CONTEXT
-        out[:] = np.frombuffer(data, TOKEN)
-        return Fault.UNKNOWN_TOKEN if out.max() >= self.vocabulary else None
+        tokens = np.frombuffer(data, TOKEN)
+        out[:] = tokens
+        unknown = self.vocabulary <= LAST_TOKEN and tokens.max() >= self.vocabulary
+        return Fault.UNKNOWN_TOKEN if unknown else None
 
 
 def _short(count: int) -> str:

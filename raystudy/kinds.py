@@ -649,8 +649,8 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def module(self) -> nn.Module:
-        """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D); tokens (N, T) →
-        logits (N, T, V)."""
+        """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D), or tokens
+        (N, T) → logits (N, T, V)."""
 
     @abstractmethod
     def groups(self, taps: int) -> Mapping[str, int]:
@@ -665,8 +665,8 @@ class Encoder(ABC):
 
 @dataclass(frozen=True)
 class Adapted:
-    """What an adaptation returns: inputs (N, …) → logits (N, C), and what it chose. Of text, the mean
-    log-probability of each context's tokens stands for logits, (N, 1)."""
+    """What an adaptation returns: inputs (N, …) → logits (N, C), and what it chose. Of text, the
+    mean log-probability of each context's tokens stands for logits, (N, 1)."""
 
     predict: Callable[[NDArray[Any]], Floats]
     chosen: Mapping[str, float | str]

@@ -23,15 +23,13 @@ class Transformer(nn.Module):
         self.num_features = spec.vocabulary
         self.tokens = nn.Embedding(spec.vocabulary, spec.width)
         self.positions = nn.Embedding(spec.context, spec.width)
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.num_layers))
+        self.blocks = nn.Sequential(*(Block(spec) for _ in range(spec.num_layers)))
         self.norm = nn.LayerNorm(spec.width)
         self._initialise(spec)
 
     def forward(self, tokens_NxT: Tensor) -> Tensor:
         x_NxTxD = self.tokens(tokens_NxT) + self.positions.weight[: tokens_NxT.shape[1]]
-        for block in self.blocks:
-            x_NxTxD = block(x_NxTxD)
-        return linear(self.norm(x_NxTxD), self.tokens.weight)
+        return linear(self.norm(self.blocks(x_NxTxD)), self.tokens.weight)
 
     def _initialise(self, spec: Decoder) -> None:
         """Every layer keeps the variance of what it is given; what the blocks add to the residual
@@ -40,9 +38,9 @@ class Transformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
-        for block in self.blocks:
-            for last in (block.attention.out, block.mlp_out):  # pyright: ignore[reportAttributeAccessIssue]
-                last.weight.data.mul_(1 / math.sqrt(2 * spec.num_layers))  # pyright: ignore[reportAttributeAccessIssue]
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.out.weight", "mlp_out.weight")):
+                weight.data.mul_(1 / math.sqrt(2 * spec.num_layers))
         nn.init.normal_(self.tokens.weight, std=EMBEDDING_STD)
         nn.init.normal_(self.positions.weight, std=EMBEDDING_STD)
 

@@ -55,7 +55,7 @@ def tune(
 
         return Run(problem, beginning, optimiser, schedule, spec.batch_size, spec.clip_norm, seed)
 
-    return search(spec.learning_rates, begin, spec.looks, spec.patience)
+    return search(spec.learning_rates, begin, spec.looks(), spec.patience, spec.least_gain)
 
 
 def log_probabilities(model: nn.Module, contexts: NDArray[Any]) -> NDArray[np.float32]:

@@ -22,15 +22,18 @@ class FineTuneDecoder(Adaptation):
 
     VERSION: ClassVar[int] = 1
     inputs: ClassVar[Literal["features", "images", "tokens"]] = "tokens"
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3, 3e-3, 1e-2)
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3, 3e-3)
     batch_size: Positive = 32
     """Contexts of a step; all there are, if there are fewer."""
     first_look: Positive = 10
     """The step of the first look at the validation contexts, and the least distance of two."""
-    look_growth: Annotated[float, Field(ge=0)] = 0.15
+    look_growth: Annotated[float, Field(ge=0)] = 0.2
     """The distance between two looks as a share of the steps so far."""
-    patience: Positive = 4
-    """Looks in a row that were no better, after which a learning rate is done with."""
+    patience: Positive = 3
+    """Looks in a row that were no better, after which a learning rate is done with, …"""
+    least_gain: Annotated[float, Field(ge=0)] = 0.005
+    """… where better is by more than so many nats a token, in all since the last that was. With
+    more contexts than a decoder can learn by heart its loss falls for ever, ever more slowly."""
     max_steps: Positive = 20_000
     """A cap that is meant not to be reached; ``chosen`` says where it was."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10

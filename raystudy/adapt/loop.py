@@ -1,4 +1,4 @@
-"""The loop of training in adaptation: run at each learning rate, keep what validation likes best."""
+"""The loop of training: run at each learning rate, keep what validation likes best."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from raystudy.model_seed import seed_model
 from raystudy.randomness import generator, number
 from raystudy.views import device
 
@@ -89,7 +90,7 @@ class Run:
         self.model.eval()
 
     def _advance(self, rows: list[int]) -> None:
-        torch.manual_seed(number(self._seed, "fine-tune/model", self.step))  # dropout and its like
+        seed_model(number(self._seed, "fine-tune/model", self.step))  # dropout and its like
         self.problem.loss(self.model, rows, self.step).backward()
         if self._clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
@@ -103,20 +104,22 @@ class Run:
 def search(
     rates: Sequence[float],
     begin: Callable[[float], Run],
-    looks: Callable[[], Iterable[int]],
+    looks: Iterable[int],
     patience: int | None,
+    least_gain: float = 0.0,
 ) -> Tuned:
-    """The best of ``begin(rate)`` for all ``rates``, each judged at the steps of ``looks()`` until
-    ``patience`` of them in a row were no better. Learning rates that diverge are left out.
+    """The best of ``begin(rate)`` for all ``rates``, each judged at the steps of ``looks`` until
+    ``patience`` of them in a row were no better by more than ``least_gain`` in all. Learning rates
+    that diverge are left out.
 
     Raises FloatingPointError if all do.
     """
     best: Tuned | None = None
     losses: dict[float, float] = {}
-    num_samples = 0
+    num_samples, looks = 0, list(looks)
     for rate in rates:
         run = begin(rate)
-        loss, step, ran_out = _best_look(run, list(looks()), patience)
+        loss, step, ran_out = _best_look(run, looks, patience, least_gain)
         num_samples += run.num_samples
         losses[rate] = loss
         if not math.isfinite(loss):
@@ -128,18 +131,24 @@ def search(
     return replace(best, num_samples=num_samples)
 
 
-def _best_look(run: Run, looks: list[int], patience: int | None) -> tuple[float, int, bool]:
+def _best_look(
+    run: Run, looks: list[int], patience: int | None, least_gain: float
+) -> tuple[float, int, bool]:
     """The least validation loss, its step, and whether all of ``looks`` were taken; ``run.model``
     ends with the weights of that step."""
     best, step, kept, worse, ran_out = math.nan, 0, None, 0, True
+    beaten = math.nan
+    """The loss when ``worse`` was last set to zero."""
     for until in looks:
         run.advance(until)
         loss = run.problem.validation_loss(run.model)
         if math.isnan(loss):  # no weight comes back from that
             break
         if not best <= loss:
-            best, step, worse = loss, run.step, 0
+            best, step = loss, run.step
             kept = copy.deepcopy(run.model.state_dict()) if len(looks) > 1 else None
+        if not beaten - least_gain <= loss:
+            beaten, worse = loss, 0
         else:
             worse += 1
             if worse == patience:

@@ -52,7 +52,7 @@ def tune(
     every = spec.evaluate_every if spec.checkpoint == "best" else None
     every = every or max(1, num_steps)
     looks = [*range(every, num_steps, every), num_steps]
-    return search(spec.learning_rates, begin, lambda: looks, spec.patience)
+    return search(spec.learning_rates, begin, looks, spec.patience)
 
 
 def validation_loss(model: nn.Module, validation: Examples, preprocessing: Preprocessing) -> float:

@@ -72,7 +72,7 @@ class PythonCode(Task):
         return self._drawn("test")
 
     def _all(self, split: Split) -> Contexts:
-        return _packed(split, self.tokeniser, self.context)
+        return _packed(split, self.tokeniser, self.context)  # pyright: ignore[reportArgumentType]
 
     def _drawn(self, split: Literal["validation", "test"]) -> Examples:
         every = _examples(split, self._all(split))

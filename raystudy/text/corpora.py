@@ -41,6 +41,8 @@ NO_LIBRARY = frozenset(
 HEADERS = ("torch/include/c10", "torch/include/torch", "torch/include/ATen", "numpy/_core/include")
 GENERATED = frozenset({"ops"})
 MAX_HEADER_BYTES = 64 << 10
+NAMED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+"""What has a docstring."""
 
 
 def documents(corpus: Corpus) -> Iterator[Document]:
@@ -129,8 +131,7 @@ def _texts(corpus: Corpus, name: str, text: str) -> str:
     if name == "topics.py":
         (topics,) = (n.value for n in tree.body if isinstance(n, ast.Assign))
         return "\n\n".join(ast.literal_eval(topics).values())
-    named = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, named))
+    found = (ast.get_docstring(n) for n in ast.walk(tree) if isinstance(n, NAMED))
     return "\n\n".join(_without_examples(doc) for doc in found if doc)
 
 

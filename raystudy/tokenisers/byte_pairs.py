@@ -69,10 +69,14 @@ class BytePairs(Tokeniser):
             check(corpus)
 
     def encode(self, text: str) -> NDArray[np.uint16]:
-        return np.array(_opened(self).encode(text, add_special_tokens=False).ids, np.uint16)
+        return np.array(self._opened.encode(text, add_special_tokens=False).ids, np.uint16)
 
     def decode(self, tokens: NDArray[np.uint16]) -> str:
-        return _opened(self).decode(tokens[tokens != self.end_of_text].tolist())
+        return self._opened.decode(tokens[tokens != self.end_of_text].tolist())
+
+    @property
+    def _opened(self) -> Tokenizer:
+        return _opened(self)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=4)

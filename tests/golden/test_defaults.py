@@ -234,6 +234,6 @@ GOLDEN = {
     "TextFiles": "085c41d3",
     "NextToken": "fea67b72",
     "PythonCode": "82c641f1",
-    "FineTuneDecoder": "1e7f7f8f",
+    "FineTuneDecoder": "23fbcf4e",
     "TokenLoss": "fea67b72",
 }

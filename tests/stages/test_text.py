@@ -232,7 +232,7 @@ def test_methods_networks_and_sources_that_never_fit() -> None:
     with pytest.raises(ValueError, match="supervised learns from images, and architecture decoder"):
         Pretraining(method=Supervised(), architecture=TINY, source=Glyphs(script="latin"), size=64)
     run = Pretraining(method=NextToken(), architecture=TINY, source=Text(corpus="cpp"), size=64)
-    with pytest.raises(ValueError, match="source 'cpp' holds 128 tokens, and decoder .* reads 16"):
+    with pytest.raises(ValueError, match=r"source 'cpp' holds 128 tokens, and decoder .* reads 16"):
         check(cells(backbone=run))
 
 

@@ -57,9 +57,7 @@ def test_byte_pairs_are_learnt_alike_in_every_process() -> None:
 
 def test_a_file_stands_for_learning(tmp_path) -> None:
     there(PAIRS)
-    from raystudy.tokenisers.byte_pairs import _opened
-
-    learnt = _opened(PAIRS)
+    learnt = PAIRS._opened
     for name in ("a.json", "b.json"):
         learnt.save(str(tmp_path / name))
     size = learnt.get_vocab_size()
