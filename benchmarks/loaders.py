@@ -78,7 +78,7 @@ def raystudy(folder: str, side: int, box: str) -> None:
             shard = ray.train.get_dataset_shard("train")
             for row in shard.iter_batches(batch_size=None, prefetch_batches=2):
                 for batch in unpack(parcel_of(row), loaded_of(row), spec, 1, 0.0):
-                    assert torch.from_numpy(batch.images).shape == (1, BATCH, side, side, 3)
+                    assert torch.from_numpy(batch.inputs).shape == (1, BATCH, side, side, 3)
                     count.seen(BATCH)
 
         train(

@@ -155,7 +155,7 @@ def bare(folder: str, model: str) -> None:
     spec, store = pretraining(model, folder), Store(f"{folder}/store")
     selection = select(spec, store)
     held = [
-        (torch.from_numpy(batch.images[0]).to(device), torch.from_numpy(batch.labels).to(device))
+        (torch.from_numpy(batch.inputs[0]).to(device), torch.from_numpy(batch.labels).to(device))
         for batch in islice(local_batches(spec, selection, store, 0), PRELOADED)
     ]
     backbone = build_backbone(spec.architecture, seed=0)
@@ -165,10 +165,12 @@ def bare(folder: str, model: str) -> None:
     optimiser = torch.optim.AdamW(
         network.parameters(), o.learning_rate, weight_decay=o.weight_decay, fused=True
     )
+    assert isinstance(spec.architecture, Architecture)
+    seen = spec.architecture.preprocessing
     generator = torch.Generator().manual_seed(0)
     for step in count():
         images, labels = held[step % PRELOADED]
-        views = training_view(images, spec.architecture.preprocessing, spec.augmentation, generator)
+        views = training_view(images, seen, spec.augmentation, generator)
         loss = cross_entropy(network(views), labels)
         loss.backward()
         if o.clip_norm:
@@ -215,6 +217,7 @@ def open_clip(folder: str, model: str) -> None:
     open_clip_train.data.tar_file_expander = partial(expand, eof_value=None)
     spec = pretraining(model, folder)
     o = spec.optimisation
+    assert isinstance(spec.architecture, Architecture)
     config = {
         "embed_dim": CLIP["embed_dim"],
         "vision_cfg": {

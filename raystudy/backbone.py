@@ -1,7 +1,7 @@
 """Backbones and what trains beside them, as torch modules.
 
 A backbone is a timm model up to its pooled features, or the image tower of an open_clip model
-(``open_clip/<model>``): (N, 3, S, S) → (N, D).
+(``open_clip/<model>``): (N, 3, S, S) → (N, D); or a decoder: tokens (N, T) → logits (N, T, V).
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from raystudy.kinds import Method
+from raystudy.decoder import Decoder
+from raystudy.kinds import Method, Network
 from raystudy.randomness import number
 from raystudy.spec import Architecture, Pretraining
+from raystudy.transformer import Transformer
 
 OPEN_CLIP = "open_clip/"
 
@@ -30,12 +32,13 @@ class Objective(nn.Module):
     def forward(
         self, views: Sequence[Tensor], labels: Tensor, captions: Sequence[str]
     ) -> dict[str, Tensor]:
-        """``views`` holds (N, 3, S, S) for each of the method's views. Scalars, with ``loss``."""
+        """``views`` holds (N, 3, S, S) for each of the method's views, or tokens (N, T). Scalars,
+        with ``loss``."""
         features = self.backbone(torch.cat(list(views))).chunk(len(views))
         return self.method.loss(self.parts, features, labels, captions)
 
 
-def build_backbone(architecture: Architecture, seed: int) -> nn.Module:
+def build_backbone(architecture: Network, seed: int) -> nn.Module:
     """The backbone at its random initialisation, a function of ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was found
         torch.manual_seed(number(seed, "initialisation"))
@@ -53,14 +56,26 @@ def build_objective(spec: Pretraining, num_classes: int) -> Objective:
 
 def num_features(backbone: nn.Module) -> int:
     """D, the width of the pooled features: that of the last hidden layer, where timm keeps one
-    between the last feature map and the classifier."""
+    between the last feature map and the classifier. V of a decoder."""
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # pyright: ignore[reportArgumentType]
 
 
-def check_architecture(architecture: Architecture) -> None:
+def blank(architecture: Network, num: int) -> tuple[Tensor, Tensor]:
+    """What a backbone reads of ``num`` examples, and targets of their shape; all zeros."""
+    if isinstance(architecture, Decoder):
+        tokens = torch.zeros(num, architecture.context, dtype=torch.int64)
+        return tokens, tokens
+    side = _pictured(architecture).preprocessing.image_size
+    return torch.zeros(num, 3, side, side), torch.zeros(num, dtype=torch.int64)
+
+
+def check_architecture(architecture: Network) -> None:
     """Builds it and shows it an image, without memory or arithmetic. Raises ValueError, naming the
     nearest models, for one that neither timm nor open_clip knows, and for one that cannot be built
     or takes no image of the size it is to be fed."""
+    if isinstance(architecture, Decoder):  # whatever its fields allow can be built
+        return
+    architecture = _pictured(architecture)
     size = architecture.preprocessing.image_size
     _check_name(architecture.name)
     where = f"Architecture.args of {architecture.name!r} with images of {size} × {size}"
@@ -78,13 +93,22 @@ def check_architecture(architecture: Architecture) -> None:
         )
 
 
-def _create(architecture: Architecture) -> nn.Module:
+def _create(architecture: Network) -> nn.Module:
+    if isinstance(architecture, Decoder):
+        return Transformer(architecture)
+    architecture = _pictured(architecture)
     if architecture.name.startswith(OPEN_CLIP):
         from raystudy.towers import image_tower
 
         model = architecture.name.removeprefix(OPEN_CLIP)
         return image_tower(model, architecture.preprocessing.image_size, architecture.args)
     return timm.create_model(architecture.name, num_classes=0, **architecture.args)
+
+
+def _pictured(architecture: Network) -> Architecture:
+    if not isinstance(architecture, Architecture):
+        raise TypeError(f"{type(architecture).__name__}: nobody knows how to build one")
+    return architecture
 
 
 def _check_name(name: str) -> None:

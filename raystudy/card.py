@@ -10,7 +10,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from raystudy.decoder import Decoder
 from raystudy.hub.name import parse
+from raystudy.kinds import Network
 from raystudy.spec import Architecture, Backbone, Initialisation, Published
 
 SELF_SUPERVISED = {"mae": "in1k", "dino": "in1k"}
@@ -31,7 +33,8 @@ DATA = {
 class Card(NamedTuple):
     family: str
     num_parameters: int
-    """Of the backbone, without the head that it was pre-trained with."""
+    """Of the backbone, without the head that it was pre-trained with; of a decoder without its
+    embeddings."""
     data: str
     recipe: str
     licence: str
@@ -51,13 +54,16 @@ def card(backbone: Backbone) -> Card:
 
 
 @lru_cache(maxsize=256)  # a study has many backbones of one architecture
-def _built(architecture: Architecture) -> tuple[str, int]:
+def _built(architecture: Network) -> tuple[str, int]:
+    if isinstance(architecture, Decoder):
+        return "decoder", architecture.num_parameters
     import torch
 
     from raystudy.backbone import build_backbone
 
     with torch.device("meta"):
         module = build_backbone(architecture, 0)
+    assert isinstance(architecture, Architecture)
     return _family(architecture.name), sum(p.numel() for p in module.parameters())
 
 

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from raystudy.kinds import Method
-from raystudy.spec import Architecture, Optimisation, Pretraining
+from raystudy.kinds import Method, Network
+from raystudy.spec import Optimisation, Pretraining
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +61,7 @@ def state_bytes(counted: Cost, optimisation: Optimisation) -> int:
 
 
 @lru_cache(maxsize=256)
-def _cost(method: Method, architecture: Architecture, num_classes: int, twice: bool) -> Cost:
+def _cost(method: Method, architecture: Network, num_classes: int, twice: bool) -> Cost:
     from raystudy.backbone import check_architecture
 
     try:
@@ -73,21 +73,20 @@ def _cost(method: Method, architecture: Architecture, num_classes: int, twice: b
 
 
 def _count(
-    method: Method, architecture: Architecture, num_classes: int, twice: bool, device: str
+    method: Method, architecture: Network, num_classes: int, twice: bool, device: str
 ) -> Cost:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from raystudy.backbone import Objective, build_backbone
+    from raystudy.backbone import Objective, blank, build_backbone
 
-    side = architecture.preprocessing.image_size
     with torch.random.fork_rng(devices=[]), torch.device(device):
         objective = Objective(build_backbone(architecture, 0), method, num_classes).train()
-        views = [torch.zeros(NUM_COUNTED, 3, side, side) for _ in range(method.num_views)]
-        labels = torch.zeros(NUM_COUNTED, dtype=torch.int64)
+        view, targets = blank(architecture, NUM_COUNTED)
+        views = [view] * method.num_views
     counter = FlopCounterMode(display=False)
     with counter, _on_paper():
-        objective(views, labels, [CAPTION] * NUM_COUNTED)["loss"].backward()
+        objective(views, targets, [CAPTION] * NUM_COUNTED)["loss"].backward()
         if twice:  # accumulation: features first, then each part again for its gradients
             with torch.no_grad():
                 objective.backbone(torch.cat(views))

@@ -29,7 +29,9 @@ SMALL_VIEWS_PER_S = 1_500.0
 SMALL_SIDE = 64
 """Pixels up to which a network counts as small. Counting operations loads torch, which takes longer
 than all the rest of a plan, so small ones are counted only for a device that was asked for."""
-SECONDS_PER_CELL = {"features": 0.3, "images": 5.0}
+SMALL_FLOPS = 1e9
+"""Of one example of tokens, likewise."""
+SECONDS_PER_CELL = {"features": 0.3, "images": 5.0, "tokens": 30.0}
 SECONDS_PER_EXTRACTION = 2.0
 BYTES_PER_EXAMPLE = 150
 """Of a selection: id, caption and place of one example."""
@@ -154,12 +156,15 @@ class _Rates:
 
     def needs_no_count(self, spec: Pretraining) -> bool:
         is_guessed = _is_small(spec) and self.device == CPU_CORE
-        return _kind(spec) in self._by_kind or is_guessed
+        known = _kind(spec) in self._by_kind or spec.architecture.guessed_flops is not None
+        return known or is_guessed
 
     def samples_per_s(self, spec: Pretraining, counting: bool) -> float:
         if rate := self._by_kind.get(_kind(spec)):
             self._used[0] = "rates measured in this store"
             return rate
+        if not counting and (flops := spec.architecture.guessed_flops):
+            return self._speed(spec) / flops
         if not counting:
             self._used[3] = f"a guess for small networks: {SMALL_VIEWS_PER_S:,.0f} views a second"
             return SMALL_VIEWS_PER_S / spec.method.num_views
@@ -220,7 +225,10 @@ def _kind(spec: Pretraining) -> tuple[str, str]:
 def _is_small(backbone: Backbone) -> bool:
     if isinstance(backbone, Published):
         return False
-    return backbone.architecture.preprocessing.image_size <= SMALL_SIDE
+    network = backbone.architecture
+    if network.modality == "tokens":
+        return (network.guessed_flops or 0) <= SMALL_FLOPS
+    return network.example_shape[0] <= SMALL_SIDE
 
 
 def _is_half(spec: Pretraining) -> bool:

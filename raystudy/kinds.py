@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from raystudy.shards.image import Region
     from raystudy.shards.root import Root
+    from raystudy.shards.table import Fault
     from raystudy.spec import Preprocessing
     from raystudy.tasks.domains import Suite
 
@@ -141,6 +143,84 @@ class Stream:
     class_names: tuple[str, ...]
 
 
+Modality = Literal["images", "tokens"]
+Unit = tuple[str, int]
+"""What examples are counted in, and how many of it one holds."""
+
+
+class Network(Spec, ABC):
+    """A backbone's architecture, and what one example is to it: an array of ``example_shape``.
+
+    What it is built of is in ``raystudy.backbone``: specs know no torch.
+    """
+
+    kind: ClassVar[str] = "Architecture"
+    modality: ClassVar[Modality]
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"label"})
+    label: str | None = None
+    """How tables call it, if not by its own name."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """How tables and figures call it."""
+
+    @property
+    @abstractmethod
+    def example_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    @abstractmethod
+    def example_dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def unit(self) -> Unit:
+        """What its examples are counted in, and how many of it one holds."""
+        return "examples", 1
+
+    @property
+    @abstractmethod
+    def guessed_flops(self) -> float | None:
+        """Operations of one example, forward and backward, where they are known without building
+        it; None: ``raystudy.cost`` counts them."""
+
+    @abstractmethod
+    def decode(self, data: bytes, out: NDArray[Any], region: Region | None) -> Fault | None:
+        """The bytes of one example into ``out`` of ``example_shape``, or why they are of no use.
+        ``region`` is the part of an image to be shown."""
+
+
+class Tokeniser(Spec, ABC):
+    """Text to tokens, the same for the same spec on every machine."""
+
+    kind: ClassVar[str] = "Tokeniser"
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def num_tokens(self) -> int:
+        """The size of the vocabulary, at most 65,536; the last token ends a document."""
+
+    @abstractmethod
+    def encode(self, text: str) -> NDArray[np.uint16]:
+        """The tokens of a document, without its end. Shape (n,)."""
+
+    @abstractmethod
+    def decode(self, tokens: NDArray[np.uint16]) -> str:
+        """The text of tokens (n,), ends of documents left out: ``decode(encode(t)) == t`` for any
+        text of UTF-8."""
+
+    def check(self) -> None:
+        """Raise FileNotFoundError or ValueError if what it needs beside its fields is amiss."""
+
+    @property
+    def end_of_text(self) -> int:
+        return self.num_tokens - 1
+
+
 class Source(Spec, ABC):
     """Where pre-training examples come from: for each seed, a total order of examples.
 
@@ -166,6 +246,14 @@ class Source(Spec, ABC):
     @abstractmethod
     def inputs(self) -> Sequence[Source]:
         """The sources it is made from; empty for one that has shards of its own."""
+
+    @property
+    def unit(self) -> Unit:
+        """What its examples are counted in, and how many of it one holds."""
+        units = {source.unit for source in self.inputs()} or {("examples", 1)}
+        if len(units) > 1:
+            raise ValueError(f"source '{self.name}' mixes examples of {_units(units)}")
+        return units.pop()
 
 
 class Rendered(Source):
@@ -314,14 +402,16 @@ class Noise(Spec, ABC):
 
 
 class Method(Spec, ABC):
-    """A pre-training objective over the features of an image backbone.
+    """A pre-training objective over what a backbone makes of its examples: features (N, D) of
+    images, logits (N, T, V) of tokens.
 
     ``plan`` reads study files without loading torch, so a variant imports it inside its functions.
     """
 
     kind: ClassVar[str] = "Method"
+    modality: ClassVar[Modality] = "images"
     reads: ClassVar[frozenset[str]]
-    """What it learns from, beside pixels: ``label``, ``caption``, or nothing."""
+    """What it learns from, beside the examples: ``label``, ``caption``, or nothing."""
     num_views: ClassVar[int] = 1
 
     @property
@@ -356,8 +446,9 @@ class Method(Spec, ABC):
         captions: Sequence[str],
     ) -> dict[str, Tensor]:
         """Scalars with ``loss`` among them, in float32 under autocast too. ``features`` holds
-        (N, D) for each view, ``labels`` is (N,), or (N, C) if the method mixes. Averaged over
-        workers, the gradients are those of the global batch."""
+        (N, D) for each view, ``labels`` is (N,), or (N, C) if the method mixes; of tokens, logits
+        (N, T, V) and the tokens that follow, (N, T). Averaged over workers, the gradients are those
+        of the global batch."""
 
     def constrain(self, parts: nn.ModuleDict) -> None:
         """Bring parameters back within their bounds, in place: called after each step of the
@@ -391,8 +482,9 @@ class Task(Spec, ABC):
 
     kind: ClassVar[str] = "Task"
     class_names: ClassVar[tuple[str, ...]]
-    metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "accuracy"
+    metric: ClassVar[Literal["accuracy", "mean-per-class", "token-loss"]] = "accuracy"
     """By which it is judged where it was published."""
+    modality: ClassVar[Modality] = "images"
     in_distribution: ClassVar[Literal["test", "validation"]] = "test"
     """The split that is of the distribution that it is learnt from; the test split and its shifts
     are out of it otherwise."""
@@ -420,17 +512,23 @@ class Task(Spec, ABC):
     @abstractmethod
     def size(self) -> Size: ...
 
+    @property
+    def unit(self) -> tuple[str, int]:
+        """What its training examples are counted in, and how many of it one holds."""
+        return "examples", 1
+
     @abstractmethod
     def check(self) -> None:
         """Raise FileNotFoundError or ValueError, naming the way out, if it cannot be read."""
 
     @abstractmethod
     def num_train(self) -> Sequence[int]:
-        """Training examples of each class, known without reading an image. Length C."""
+        """Training examples of each class, known without reading an image. Length C. Text has one
+        class, of which every context is an example."""
 
     @abstractmethod
     def train(self) -> Examples:
-        """Images uint8 (N, H, W, 3), or ``Images``."""
+        """Images uint8 (N, H, W, 3), or ``Images``; contexts of tokens uint16 (N, T + 1)."""
 
     @abstractmethod
     def validation(self) -> Examples:
@@ -551,12 +649,13 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def preprocessing(self) -> Preprocessing:
-        """How its images are prepared."""
+        """How its images are prepared. Raises TypeError for a network of tokens."""
 
     @property
     @abstractmethod
     def module(self) -> nn.Module:
-        """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D)."""
+        """A fresh copy of the backbone: preprocessed (N, 3, H, W) → features (N, D), or tokens
+        (N, T) → logits (N, T, V)."""
 
     @abstractmethod
     def groups(self, taps: int) -> Mapping[str, int]:
@@ -571,7 +670,8 @@ class Encoder(ABC):
 
 @dataclass(frozen=True)
 class Adapted:
-    """What an adaptation returns: inputs (N, …) → logits (N, C), and what it chose."""
+    """What an adaptation returns: inputs (N, …) → logits (N, C), and what it chose. Of text, the
+    mean log-probability of each context's tokens stands for logits, (N, 1)."""
 
     predict: Callable[[NDArray[Any]], Floats]
     chosen: Mapping[str, float | str]
@@ -585,7 +685,7 @@ class Adaptation(Spec, ABC):
     """How a backbone is turned to a task with the examples it is given, and no others."""
 
     kind: ClassVar[str] = "Adaptation"
-    inputs: ClassVar[Literal["features", "images"]]
+    inputs: ClassVar[Literal["features", "images", "tokens"]]
     uses_shots: ClassVar[bool] = True
 
     @property
@@ -618,7 +718,7 @@ class Adaptation(Spec, ABC):
 class Probe(Adaptation):
     """An adaptation that solves many few-shot problems over the same features together."""
 
-    inputs: ClassVar[Literal["features", "images"]] = "features"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "features"
 
     @abstractmethod
     def adapt_all(
@@ -798,6 +898,10 @@ class Claim(Spec, ABC):
 def _file_name(cls: type[BaseModel]) -> str:
     """How the command line calls a variant: its file, dashes for underscores."""
     return cls.__module__.rpartition(".")[2].replace("_", "-")
+
+
+def _units(units: Collection[Unit]) -> str:
+    return " and ".join(f"{count:,} {name}" for name, count in sorted(units))
 
 
 def _list(cls: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from raystudy.key import difference
 from raystudy.kinds import Method, Noise, Rendered, Source, Task
 from raystudy.ledger import Ledger
 from raystudy.skipped import skipped
-from raystudy.spec import FULL, Cell, Pretraining, Study, Trunk
+from raystudy.spec import FULL, Cell, Pretraining, Published, Study, Trunk
 from raystudy.stages.index import leaves
 from raystudy.store import Store
 from raystudy.trunks import in_order, own_samples, shared_trunks
@@ -137,6 +137,7 @@ def check(cells: Iterable[Cell]) -> None:
                 f"two cells of {cell.adaptation.name} on {cell.task.name} look the same in every "
                 f"table but differ in {fields}; ask for them in two studies"
             )
+        _same_examples(cell)
         _as_often_tuned(tuned.setdefault((cell.task.name, cell.adaptation.name), cell), cell)
         if cell.selection == "domains" and type(cell.task).domain_of is Task.domain_of:
             raise ValueError(
@@ -161,6 +162,31 @@ def check(cells: Iterable[Cell]) -> None:
                 f'{min(counts)} training examples; ask for at most that, or for "full"'
             )
     _warn_of_warmup(pretrainings.values())
+
+
+def _same_examples(cell: Cell) -> None:
+    """What is pre-trained on, what is read, and what is adapted to are examples of one kind."""
+    task, adaptation, backbone = cell.task, cell.adaptation, cell.backbone
+    network = None if isinstance(backbone, Published) else backbone.architecture
+    reads = network.modality if network else "images"
+    takes = "tokens" if adaptation.inputs == "tokens" else "images"
+    if not reads == takes == task.modality:
+        raise ValueError(
+            f"{adaptation.name} takes {takes}, task '{task.name}' has {task.modality}, and "
+            f"{backbone.axes()['architecture']} reads {reads}; ask for one kind in a grid"
+        )
+    if network and network.unit != task.unit:
+        raise ValueError(f"{_counted('task', task)}, and {network.title} reads {network.unit[1]:,}")
+    if isinstance(backbone, Pretraining) and backbone.source.unit != backbone.architecture.unit:
+        raise ValueError(
+            f"{_counted('source', backbone.source)}, and {backbone.architecture.title} reads "
+            f"{backbone.architecture.unit[1]:,}"
+        )
+
+
+def _counted(what: str, one: Source | Task) -> str:
+    name, count = one.unit
+    return f"an example of {what} '{one.name}' holds {count:,} {name}"
 
 
 def _as_often_tuned(one: Cell, other: Cell) -> None:

@@ -6,14 +6,32 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, SerializeAsAny, model_validator
 
 from raystudy.hub.name import parse
 from raystudy.imported import Imported
 from raystudy.key import digest
-from raystudy.kinds import Adaptation, Claim, Law, Method, Metric, Noise, Source, Spec, Task
+from raystudy.kinds import (
+    Adaptation,
+    Claim,
+    Law,
+    Method,
+    Metric,
+    Modality,
+    Network,
+    Noise,
+    Source,
+    Spec,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from raystudy.shards.image import Region
+    from raystudy.shards.table import Fault
 
 STUDY_FILE = "raystudy_experiment_"
 """How names of modules begin that are study files: what they define no other process can import."""
@@ -61,20 +79,41 @@ class Augmentation(Spec):
     from 3/4 to 4/3 (RandomResizedCrop); without it, the largest square in the middle."""
 
 
-class Architecture(Spec):
+class Architecture(Network):
     """A timm image backbone and what it is fed."""
 
-    elsewhere: ClassVar[frozenset[str]] = frozenset({"label"})
+    modality: ClassVar[Modality] = "images"
     name: str
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of ``timm.create_model``."""
     preprocessing: Preprocessing = Preprocessing()
-    label: str | None = None
-    """How tables call it, if not by its name: one of several widths."""
 
     @property
     def title(self) -> str:
         return self.label or self.name
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        side = self.preprocessing.image_size
+        return side, side, 3
+
+    @property
+    def example_dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8)
+
+    @property
+    def guessed_flops(self) -> float | None:
+        return None
+
+    def decode(self, data: bytes, out: NDArray[Any], region: Region | None) -> Fault | None:
+        from raystudy.shards.image import BadImage, decode
+        from raystudy.shards.table import Fault
+
+        try:
+            decode(data, out.shape[0], region, out)
+        except BadImage:
+            return Fault.BAD_IMAGE
+        return None
 
 
 class Optimisation(Spec):
@@ -158,7 +197,7 @@ class Pretraining(Spec):
     room: ClassVar[str] = "pretrainings"
     """Of the store, where its result lies."""
     method: SerializeAsAny[Method]
-    architecture: Architecture
+    architecture: SerializeAsAny[Network]
     source: SerializeAsAny[Source]
     size: Positive
     noise: SerializeAsAny[Noise] | None = None
@@ -173,6 +212,15 @@ class Pretraining(Spec):
             raise ValueError(
                 f"Pretraining.noise={self.noise.name} corrupts {self.noise.corrupts}s, which "
                 f"{type(self.method).__name__} never reads; drop the noise for this method"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _network_fits_method(self) -> Self:
+        if self.method.modality != self.architecture.modality:
+            raise ValueError(
+                f"Pretraining.method={self.method.name} learns from {self.method.modality}, and "
+                f"architecture {self.architecture.title} takes {self.architecture.modality}"
             )
         return self
 
@@ -235,7 +283,7 @@ class Initialisation(Spec):
     """A backbone that saw no data: the baseline of every study."""
 
     kind: ClassVar[str] = "Backbone"
-    architecture: Architecture
+    architecture: SerializeAsAny[Network]
     seed: int = 0
 
     def axes(self) -> dict[str, Any]:
@@ -370,7 +418,7 @@ class Grid(Spec):
     sources: tuple[SerializeAsAny[Source], ...] = ()
     sizes: tuple[Positive, ...] = ()
     noises: tuple[SerializeAsAny[Noise] | None, ...] = (None,)
-    architectures: tuple[Architecture, ...] = ()
+    architectures: tuple[SerializeAsAny[Network], ...] = ()
     published: tuple[Published, ...] = ()
     """Backbones to adapt beside those that the grid pre-trains, or alone."""
     budget: Budget = Budget()

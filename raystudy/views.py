@@ -1,4 +1,4 @@
-"""Image views in torch: what a backbone sees in evaluation and in training.
+"""Examples in torch: what a backbone sees of them in evaluation and in training.
 
 Shapes: B images, C channels, S pixels a side. Legend of suffixes: ``images_BxSxSxC`` are uint8 as
 they travel; ``views_BxCxSxS`` are float32 as a backbone takes them.
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from raystudy.kinds import Images
-from raystudy.spec import Augmentation, Preprocessing
+from raystudy.kinds import Images, Network
+from raystudy.spec import Architecture, Augmentation, Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,6 +41,22 @@ def training_view(
     if augmentation.low_resolution:
         views = _low_resolution(views, augmentation.low_resolution, generator)
     return _standardise(views, preprocessing)
+
+
+def training_example(
+    inputs: Tensor,
+    labels: Tensor,
+    network: Network,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """What a network reads of examples, and what it is to say of them: a random view of images
+    uint8 (B, S, S, 3) with their labels (B,); of contexts uint16 (B, T + 1) the first T tokens and
+    the T that follow each, int64 (B, T)."""
+    if isinstance(network, Architecture):
+        return training_view(inputs, network.preprocessing, augmentation, generator), labels
+    tokens = inputs.long()
+    return tokens[:, :-1], tokens[:, 1:]
 
 
 def shown(

@@ -24,7 +24,7 @@ class FineTune(Adaptation):
     2202.10054) or the zero-shot one; the learning rate with the least validation loss is kept. On
     an untrained backbone (``Initialisation``) this is training from scratch."""
 
-    inputs: ClassVar[Literal["features", "images"]] = "images"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "images"
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3,)
     num_steps: Annotated[int, Field(ge=0)] = 100
     """0: the head that it begins with, and nothing moves."""

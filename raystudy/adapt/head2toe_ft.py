@@ -22,7 +22,7 @@ class Head2ToeFT(Adaptation):
     """``head2toe`` on the features of all layers, then ``finetune`` of backbone and head together;
     each chooses by the validation examples."""
 
-    inputs: ClassVar[Literal["features", "images"]] = "images"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "images"
     head2toe: Head2Toe = Head2Toe()
     finetune: FineTune = FineTune()
 

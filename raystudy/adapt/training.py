@@ -1,12 +1,8 @@
-"""The loop of fine-tuning: train at each learning rate, keep what validation likes best."""
+"""Fine-tuning on images: what a step and a look at the validation examples are."""
 
 from __future__ import annotations
 
-import copy
-import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,39 +11,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from raystudy.adapt.augment import Views
+from raystudy.adapt.loop import Run, Tuned, search
 from raystudy.kinds import Examples, Floats
 from raystudy.optimiser import scheduled_rate
-from raystudy.randomness import generator, number
 from raystudy.spec import Optimisation, Preprocessing
 from raystudy.views import device, embed
 
 if TYPE_CHECKING:
     from raystudy.adapt.finetune import FineTune
 
-log = logging.getLogger(__name__)
-
 MOMENTUM = 0.9
 """Of SGD."""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The best of all learning rates, in evaluation mode on the CPU."""
-
-    model: nn.Module
-    rate: float
-    loss: float
-    step: int
-    """At which its weights were taken."""
-    losses: Mapping[float, float]
-    """Learning rate → its least validation loss; NaN where it diverged."""
-    num_samples: int = 0
-    """That were trained on, at all learning rates together."""
-
-    @property
-    def chosen(self) -> dict[str, float | str]:
-        losses = " ".join(f"{rate:g}:{loss:.4g}" for rate, loss in self.losses.items())
-        return {"learning_rate": self.rate, "step": self.step, "validation_losses": losses}
 
 
 def tune(
@@ -63,23 +37,22 @@ def tune(
     Raises FloatingPointError if all do.
     """
     num_steps = spec.steps_for(len(train))
-    best: Tuned | None = None
-    losses: dict[float, float] = {}
-    num_samples = 0
-    for rate in spec.learning_rates:
-        run = _Run(spec, beginning, rate, num_steps, train, preprocessing, seed)
-        loss, step = _best_look(run, spec, validation)
-        num_samples += run.num_samples
-        losses[rate] = loss
-        if not math.isfinite(loss):
-            log.warning("learning rate %g diverged by step %d and is left out", rate, run.step)
-        elif best is None or loss < best.loss:
-            best = Tuned(run.model.cpu(), rate, loss, step, losses)
-    if best is None:
-        raise FloatingPointError(
-            f"fine-tuning diverged at every learning rate of {spec.learning_rates}"
+
+    def begin(rate: float) -> Run:
+        return Run(
+            _Pictures(spec, train, validation, preprocessing, seed),
+            beginning,
+            lambda model: _optimiser(spec, model, rate),
+            (lambda optimiser: _schedule(spec, optimiser, num_steps)) if num_steps else None,
+            spec.batch_size,
+            spec.clip_norm,
+            seed,
         )
-    return replace(best, num_samples=num_samples)
+
+    every = spec.evaluate_every if spec.checkpoint == "best" else None
+    every = every or max(1, num_steps)
+    looks = [*range(every, num_steps, every), num_steps]
+    return search(spec.learning_rates, begin, looks, spec.patience)
 
 
 def validation_loss(model: nn.Module, validation: Examples, preprocessing: Preprocessing) -> float:
@@ -121,82 +94,35 @@ def forward_flops(model: nn.Module, preprocessing: Preprocessing) -> int:
     return counter.get_total_flops()
 
 
-class _Run:
-    """Training at one learning rate, as far as it is asked."""
+class _Pictures:
+    """Images and their classes."""
 
     def __init__(
         self,
         spec: FineTune,
-        beginning: nn.Module,
-        rate: float,
-        num_steps: int,
         train: Examples,
+        validation: Examples,
         preprocessing: Preprocessing,
         seed: int,
     ) -> None:
-        self.num_steps, self.step = num_steps, 0
-        self.preprocessing = preprocessing
-        self._spec, self._seed = spec, seed
-        self._device = device()
-        self.model = copy.deepcopy(beginning).to(self._device)
+        self.num_train = len(train)
+        self._spec, self._device = spec, device()
         self._images = train.array
         self._labels = torch.from_numpy(train.labels).to(self._device)
+        self._validation, self._preprocessing = validation, preprocessing
         self._views = Views(spec, preprocessing, seed)
-        self._batches = _batches(len(train), min(spec.batch_size, len(train)), seed)
-        self._optimiser = _optimiser(spec, self.model, rate)
-        self._schedule = _schedule(spec, self._optimiser, num_steps) if num_steps else None
 
-    @property
-    def num_samples(self) -> int:
-        return self.step * min(self._spec.batch_size, len(self._labels))
-
-    def advance(self, until: int) -> None:
-        """Train up to ``until`` steps in all; the global generators stay as they are."""
-        devices = [self._device] if self._device.type == "cuda" else []
-        self.model.train()
-        with torch.random.fork_rng(devices=devices):
-            while self.step < until:
-                self._advance(next(self._batches))
-        self.model.eval()
-
-    def _advance(self, rows: list[int]) -> None:
+    def loss(self, model: nn.Module, rows: list[int], step: int) -> Tensor:
         spec, device = self._spec, self._device
         images = torch.from_numpy(self._images[rows])  # a copy: they may be on a disk
-        torch.manual_seed(number(self._seed, "fine-tune/model", self.step))  # dropout and its like
-        x = self._views(images, self.step, device)
+        x = self._views(images, step, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bfloat16"):
-            logits = self.model(x)
+            logits = model(x)
         smoothing = spec.label_smoothing
-        cross_entropy(logits.float(), self._labels[rows], label_smoothing=smoothing).backward()
-        if spec.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), spec.clip_norm)
-        self._optimiser.step()
-        if self._schedule:
-            self._schedule.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        self.step += 1
+        return cross_entropy(logits.float(), self._labels[rows], label_smoothing=smoothing)
 
-
-def _best_look(run: _Run, spec: FineTune, validation: Examples) -> tuple[float, int]:
-    """The least validation loss and its step; ``run.model`` ends with the weights of that step."""
-    best, step, kept, worse = math.nan, 0, None, 0
-    looks = spec.evaluate_every if spec.checkpoint == "best" else None
-    every = looks or max(1, run.num_steps)
-    for until in [*range(every, run.num_steps, every), run.num_steps]:
-        run.advance(until)
-        loss = validation_loss(run.model, validation, run.preprocessing)
-        if math.isnan(loss):  # no weight comes back from that
-            break
-        if not best <= loss:
-            best, step, worse = loss, run.step, 0
-            kept = copy.deepcopy(run.model.state_dict()) if looks else None
-        else:
-            worse += 1
-            if worse == spec.patience:
-                break
-    if kept is not None:
-        run.model.load_state_dict(kept)
-    return best, step
+    def validation_loss(self, model: nn.Module) -> float:
+        return validation_loss(model, self._validation, self._preprocessing)
 
 
 def _optimiser(spec: FineTune, model: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -233,16 +159,3 @@ def _schedule(
         pct_start=min(1.0, max(spec.warmup_fraction, 1.5 / num_steps)),
         cycle_momentum=False,
     )
-
-
-def _batches(num_train: int, size: int, seed: int) -> Iterator[list[int]]:
-    """Rows of each step, without end: one shuffled pass over the examples after the other."""
-    order: list[int] = []
-    step = 0
-    while True:
-        if len(order) < size:
-            drawn = generator(seed, "fine-tune/order", step).permutation(num_train)
-            order.extend(drawn.tolist())
-        yield order[:size]
-        del order[:size]
-        step += 1

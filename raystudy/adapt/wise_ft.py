@@ -23,7 +23,7 @@ class WiseFt(Adaptation):
     """Fine-tunes as ``finetune`` says, then keeps the α with the least validation loss: 0 is the
     backbone with the head that it began with, 1 the fine-tuned model."""
 
-    inputs: ClassVar[Literal["features", "images"]] = "images"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "images"
     finetune: FineTune = FineTune(head="zero-shot-or-probe")
     alphas: Annotated[tuple[Rate, ...], Field(min_length=1)] = tuple(i / 10 for i in range(11))
 

@@ -21,7 +21,7 @@ class ZeroShot(Adaptation):
     What it costs is not known here: the head is the backbone's.
     """
 
-    inputs: ClassVar[Literal["features", "images"]] = "features"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "features"
     uses_shots: ClassVar[bool] = False
     prompts: Literal["all", "name"] = "all"
     """What a caption model is shown for each class: the class's name and the task's sentences about

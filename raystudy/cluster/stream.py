@@ -5,6 +5,7 @@ So row i reaches worker i mod W, whatever finished first.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,12 @@ from raystudy.stages.select import Selection, select
 from raystudy.store import Store
 
 MAX_PARCEL_BYTES = 64 << 20
-MAX_PARCEL_IMAGES = 2048
+MAX_PARCEL_EXAMPLES = 2048
 """A worker waits for a whole parcel before its first step."""
 IN_FLIGHT = 4
 """Parcels a loader has in hand, so that it never waits for the executor's next turn."""
 MAX_WAITING_BYTES = 512 << 20
-"""Of pixels loaded and not yet trained on, for each stream: what keeps memory flat."""
+"""Of what is loaded and not yet trained on, for each stream: what keeps memory flat."""
 LOADER_CPUS = 0.25
 THREADS = 2
 """Of a loader: one decodes while the other hands its parcel to Ray."""
@@ -148,11 +149,12 @@ def execution_options() -> ExecutionOptions:
 
 def steps_per_parcel(spec: Pretraining, num_workers: int) -> int:
     """Few large blocks cost Ray least; how large, memory says."""
-    side = spec.architecture.preprocessing.image_size
+    network = spec.architecture
+    example_bytes = math.prod(network.example_shape) * network.example_dtype.itemsize
     views = spec.method.num_views if spec.augmentation.random_crop else 1
-    step_images = spec.budget.batch_size // num_workers * views
-    most = min(MAX_PARCEL_IMAGES, MAX_PARCEL_BYTES // (side * side * 3))
-    return max(1, most // step_images)
+    step_examples = spec.budget.batch_size // num_workers * views
+    most = min(MAX_PARCEL_EXAMPLES, MAX_PARCEL_BYTES // example_bytes)
+    return max(1, most // step_examples)
 
 
 def row_of(loaded: Loaded) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def row_of(loaded: Loaded) -> dict[str, Any]:
     captions = np.empty(1, dtype=object)
     captions[0] = loaded.captions
     return {
-        "images": loaded.images[None],
+        "inputs": loaded.inputs[None],
         "labels": loaded.labels[None],
         "captions": captions,
         "faults": np.array([json.dumps(loaded.faults)]),
@@ -168,9 +170,9 @@ def row_of(loaded: Loaded) -> dict[str, Any]:
 
 
 def loaded_of(row: dict[str, Any]) -> Loaded:
-    """The content of a row, without a copy of its pixels."""
+    """The content of a row, without a copy of its inputs."""
     return Loaded(
-        images=row["images"][0],
+        inputs=row["inputs"][0],
         labels=row["labels"][0],
         captions=list(row["captions"][0]),
         faults=json.loads(str(row["faults"][0])),

@@ -57,12 +57,13 @@ _PERHAPS_PASSING = (Fault.UNREADABLE_SHARD, Fault.UNREADABLE)
 
 @dataclass(frozen=True)
 class Plain:
-    """Tars that say everything themselves, and ``classnames.txt``: what a ``Rendered`` writes."""
+    """Tars or contexts that say everything themselves, and ``classnames.txt``: what a ``Rendered``
+    writes."""
 
     path: str
 
     def shards(self, root: Root) -> Sequence[str]:
-        return root.glob("*.tar")
+        return [*root.glob("*.tar"), *root.glob("*.npy")]
 
     def metadata(self, root: Root) -> None:
         return None

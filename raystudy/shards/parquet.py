@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +37,7 @@ ID_COLUMNS = ("__key__", "key", "id")
 MAX_ID_BYTES = 4096
 _IMAGES_AT_ONCE = 32
 _TEXTS_AT_ONCE = 1024
+_DOCUMENTS_AT_ONCE = 16
 
 
 def index(root: Root, path: str) -> Indexed:
@@ -97,6 +98,19 @@ def metadata_by_key(root: Root, path: str) -> dict[str, dict[str, Any]]:
                 if (found := metadata(_decoded(values))) and (id := _id(values["id"])):
                     known.setdefault(id, found)
     return known
+
+
+def texts(root: Root, path: str, column: str) -> Iterator[bytes | None]:
+    """A column of text, row by row. Raises ValueError if it is no parquet file or has no such
+    column, and where it is damaged, after the rows before; OSError."""
+    with root.open(path) as file:
+        table = ParquetFile(file)
+        kind = kind_of(table.schema, column)
+        if kind is None or not _is_text(kind):
+            raise ValueError(f"no text in column '{column}'; columns: {table.schema.names[:20]}")
+        for group in range(len(table.group_sizes)):
+            for values in table.rows({"text": column}, group, _DOCUMENTS_AT_ONCE):
+                yield values["text"]
 
 
 def image_column(schema: pa.Schema) -> str | None:

@@ -52,6 +52,8 @@ class Fault(StrEnum):
     BAD_TEXT = "a text that is too large or malformed"
     REPEATED_ID = "an id that was there before"
     UNREADABLE = "bytes that could not be read"
+    OTHER_CONTEXT = "a context of another length than the network's"
+    UNKNOWN_TOKEN = "a token outside the network's vocabulary"
 
 
 MAX_NAMED = 20

@@ -55,6 +55,18 @@ def index(root: Root, path: str) -> Indexed:
     return rows.indexed()
 
 
+def texts(root: Root, path: str, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Path below the root and content of every ``.txt`` of a tar of at most ``max_bytes``, in its
+    order. Raises ValueError where it is cut off or damaged, after those before; OSError."""
+    with root.open(path) as file:
+        try:
+            for member in _walk(file, _Archive("", 0, file.size)):
+                if _split(member.name)[1] == "txt" and member.size <= max_bytes:
+                    yield f"{path}/{member.name}", file.at(member.offset, member.size)
+        except _DamagedError as where:
+            raise ValueError(f"a tar that is damaged {where}") from None
+
+
 def starts_tar(block: bytes) -> bool:
     """Whether the first 512 bytes of a file are a tar's header, or the end of an empty one."""
     try:

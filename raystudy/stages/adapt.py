@@ -19,7 +19,7 @@ from raystudy.kinds import Adaptation, Adapted, Examples, Probe, Support
 from raystudy.ledger import Ledger
 from raystudy.spec import FULL, Backbone, Cell
 from raystudy.stages.evaluate import Fitted, chosen_on_test, evaluate
-from raystudy.stages.extract import StoredEncoder, features, images
+from raystudy.stages.extract import StoredEncoder, features, whole
 from raystudy.stages.left_out import adapt_by_left_out_domains
 from raystudy.store import Store
 from raystudy.subset import few_shot
@@ -114,8 +114,8 @@ def _problems(
     task = cells[0].task
     splits = {"train": task.train, "validation": task.validation}
     opened: dict[int | None, dict[str, Examples]]
-    if cells[0].adaptation.inputs == "images":
-        opened = {None: {name: images(split(), encoder) for name, split in splits.items()}}
+    if cells[0].adaptation.inputs != "features":
+        opened = {None: {name: whole(split(), encoder) for name, split in splits.items()}}
     else:
         layers = list({cell.adaptation.taps: None for cell in cells})
         opened = features(encoder, splits, layers, "features", task, store)

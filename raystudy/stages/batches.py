@@ -1,6 +1,7 @@
-"""Parcels become pixels: read, decode, and hand on as uint8 in the order of ``order.py``.
+"""Parcels become arrays: read, decode, and hand on pixels or tokens in the order of ``order.py``.
 
-Shapes: T steps of a parcel, V views, B examples of one worker in one step, S pixels a side.
+Shapes: T steps of a parcel, V views, B examples of one worker in one step; ``…`` is the shape of an
+example (``Network.example_shape``): S × S × 3 pixels, or the tokens of a context.
 """
 
 import json
@@ -8,14 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.crops import random_regions
+from raystudy.kinds import Network
 from raystudy.order import Parcel, step_rows, worker_chunks
 from raystudy.randomness import generator
-from raystudy.shards.image import BadImage, Region, decode
+from raystudy.shards.image import Region
 from raystudy.shards.read import Reader
 from raystudy.shards.table import Fault
 from raystudy.spec import Pretraining
@@ -29,13 +32,13 @@ MAX_SUBSTITUTES = 64
 class Batch:
     """One worker's share of one global step: K' chunks of n examples each.
 
-    ``images`` uint8 (V, K'·n, S, S, 3), where V is 1 unless the loader draws the views' regions;
+    ``inputs`` (V, K'·n, …), where V is 1 unless the loader draws the views' regions;
     ``labels`` (K'·n,), ``chunks`` the numbers of the K' chunks.
     """
 
     step: int
     chunks: list[int]
-    images: NDArray[np.uint8]
+    inputs: NDArray[Any]
     labels: NDArray[np.int64]
     captions: list[str]
     num_bad: int = 0
@@ -46,8 +49,8 @@ class Batch:
 class Loaded:
     """Everything a parcel holds, decoded."""
 
-    images: NDArray[np.uint8]
-    """(T, V, B, S, S, 3)."""
+    inputs: NDArray[Any]
+    """(T, V, B, …), uint8 pixels or uint16 tokens."""
     labels: NDArray[np.int64]
     """(T, B)."""
     captions: list[str]
@@ -74,19 +77,20 @@ def load(
     rows = rows_TxB.reshape(-1)
     T, B = rows_TxB.shape
     V = spec.method.num_views if spec.augmentation.random_crop else 1
-    S = spec.architecture.preprocessing.image_size
+    network = spec.architecture
     regions = _regions(spec, selection, rows_TxB, steps, chunks, V)
-    images = np.empty((T, V, B, S, S, 3), dtype=np.uint8)
+    inputs = np.empty((T, V, B, *network.example_shape), network.example_dtype)
     faults: dict[str, Fault] = {}
     found = reader.read(_places(selection, rows))
     for i, (row, data) in enumerate(zip(rows, found, strict=True)):
         t, b = divmod(i, B)
-        fault = _show(data, images[t, :, b], regions[t, :, b] if regions is not None else None)
+        of_example = regions[t, :, b] if regions is not None else None
+        fault = _show(data, network, inputs[t, :, b], of_example)
         if fault:
             faults[selection.table["id"][int(row)].as_py()] = fault
-            rows[i] = _substitute(int(row), selection, spec, reader, images[t, :, b])
+            rows[i] = _substitute(int(row), selection, spec, reader, inputs[t, :, b])
     return Loaded(
-        images=images,
+        inputs=inputs,
         labels=selection.labels[rows_TxB],
         captions=selection.captions(rows) if "caption" in spec.method.reads else [],
         faults=faults,
@@ -104,7 +108,7 @@ def unpack(
         yield Batch(
             step=parcel.first_step + t,
             chunks=chunks,
-            images=loaded.images[t],
+            inputs=loaded.inputs[t],
             labels=loaded.labels[t],
             captions=captions or [""] * share,
             num_bad=len(loaded.faults) if t == 0 else 0,
@@ -187,30 +191,32 @@ def _regions(
 
 
 def _show(
-    data: bytes | Fault, out_VxSxSx3: NDArray[np.uint8], regions_Vx4: NDArray[np.int64] | None
+    data: bytes | Fault,
+    network: Network,
+    views: NDArray[Any],
+    regions_Vx4: NDArray[np.int64] | None,
 ) -> Fault | None:
-    """Decode one example's views into place, or say why not."""
+    """Decode one example's ``views`` (V, …) into place, or say why not."""
     if isinstance(data, Fault):
         return data
-    try:
-        for view, out in enumerate(out_VxSxSx3):
-            region = None if regions_Vx4 is None else Region(*regions_Vx4[view].tolist())
-            decode(data, out.shape[0], region, out)
-    except BadImage:
-        return Fault.BAD_IMAGE
+    for view, out in enumerate(views):
+        region = None if regions_Vx4 is None else Region(*regions_Vx4[view].tolist())
+        if fault := network.decode(data, out, region):
+            return fault
     return None
 
 
 def _substitute(
-    row: int, selection: Selection, spec: Pretraining, reader: Reader, out: NDArray[np.uint8]
+    row: int, selection: Selection, spec: Pretraining, reader: Reader, views: NDArray[Any]
 ) -> int:
     """Show the next example after ``row`` that can be shown, in the middle; return its row."""
+    fault = None
     for step in range(1, min(MAX_SUBSTITUTES, spec.size)):
         other = (row + step) % spec.size
         (data,) = reader.read(_places(selection, np.array([other])))
-        if _show(data, out, None) is None:
+        if (fault := _show(data, spec.architecture, views, None)) is None:
             return other
     raise RuntimeError(
         f"{MAX_SUBSTITUTES} examples in a row cannot be read, the first in "
-        f"{selection.files[selection.file[row]]}; is the store that holds them there?"
+        f"{selection.files[selection.file[row]]} ({fault}); is the store that holds them there?"
     )

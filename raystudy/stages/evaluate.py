@@ -20,13 +20,17 @@ from raystudy.ledger import PREDICTIONS
 from raystudy.metrics.accuracy import Accuracy
 from raystudy.metrics.mean_per_class import MeanPerClass
 from raystudy.metrics.nll import NegativeLogLikelihood
+from raystudy.metrics.token_loss import TokenLoss
 from raystudy.spec import Cell
-from raystudy.stages.extract import StoredEncoder, features, images
+from raystudy.stages.extract import StoredEncoder, features, whole
 from raystudy.store import Store
 
-METRICS: tuple[Metric, ...] = (Accuracy(), NegativeLogLikelihood())
-OF_TASK: dict[str, tuple[Metric, ...]] = {"accuracy": (), "mean-per-class": (MeanPerClass(),)}
-"""Beside ``METRICS``, by ``Task.metric``."""
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "accuracy": (Accuracy(), NegativeLogLikelihood()),
+    "mean-per-class": (Accuracy(), NegativeLogLikelihood(), MeanPerClass()),
+    "token-loss": (TokenLoss(),),
+}
+"""By ``Task.metric``."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ def evaluate(
     validation, on the test split and on each of its shifts; and what each of them cost."""
     backbone, task = fitted[0].cell.backbone, fitted[0].cell.task
     layers = list({f.cell.adaptation.taps: None for f in fitted})
-    of_images = fitted[0].cell.adaptation.inputs == "images"
-    tests = _open(task, None if of_images else layers, encoder, store)
+    of_features = fitted[0].cell.adaptation.inputs == "features"
+    tests = _open(task, layers if of_features else None, encoder, store)
     trained = store.done("pretrainings", backbone.key)
     facts = {
         "backbone": backbone.key,
@@ -78,7 +82,7 @@ def evaluate(
             records.append(axes | {"split": "none", "metric": "unsupported", "value": 1.0})
         scored = {s: Scored(scores, splits[s].labels) for s, scores in logits.items()}
         for split, scores in logits.items():
-            for metric in (*METRICS, *OF_TASK[task.metric]):
+            for metric in METRICS[task.metric]:
                 value = metric.judge(split, scored)
                 if value is not None:
                     records.append(axes | {"split": split, "metric": metric.name, "value": value})
@@ -95,14 +99,14 @@ def chosen_on_test(
     carry it into every table. Raises SealError for any other."""
     if any(cell.selection != "test" for cell in cells):
         raise seal.SealError(f"{task.name}: hyper-parameters are not chosen on the test split")
-    layers = None if adaptation.inputs == "images" else [adaptation.taps]
+    layers = [adaptation.taps] if adaptation.inputs == "features" else None
     return _open(task, layers, encoder, store)[adaptation.taps]["test"]
 
 
 def _open(
     task: Task, layers: Sequence[int | None] | None, encoder: StoredEncoder, store: Store
 ) -> dict[int | None, dict[str, Examples]]:
-    """Layer → split → examples; of images where there are no layers, under None."""
+    """Layer → split → examples; as they are read where there are no layers, under None."""
     with seal.opened():
         parts = _parts(task)
         splits = {"test": partial(_test, task, None)} | {
@@ -114,7 +118,7 @@ def _open(
         if layers is not None:
             found = features(encoder, splits, layers, "sealed", task, store)
         else:
-            found = {None: {name: images(split(), encoder) for name, split in splits.items()}}
+            found = {None: {name: whole(split(), encoder) for name, split in splits.items()}}
     for of_layer in found.values():
         of_layer |= {name: of_layer["test"].take(rows) for name, rows in parts.items()}
     return found

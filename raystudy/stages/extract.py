@@ -15,8 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raystudy.backbone import build_backbone, build_objective
-from raystudy.kinds import Encoder, Examples, Spec, Task
-from raystudy.spec import Backbone, Initialisation, Preprocessing, Pretraining, Published
+from raystudy.kinds import Encoder, Examples, Images, Network, Spec, Task
+from raystudy.spec import (
+    Architecture,
+    Backbone,
+    Initialisation,
+    Preprocessing,
+    Pretraining,
+    Published,
+)
 from raystudy.store import Store
 from raystudy.taps import Taps
 from raystudy.views import device, shown, squares
@@ -79,8 +86,10 @@ def features(
     }
 
 
-def images(examples: Examples, encoder: "StoredEncoder") -> Examples:
-    """The same examples, with images of one size in memory, as the backbone will see them."""
+def whole(examples: Examples, encoder: "StoredEncoder") -> Examples:
+    """The same examples in memory, images in one size, as the backbone will see them."""
+    if not isinstance(examples.inputs, Images):
+        return examples
     return replace(examples, inputs=squares(examples.inputs, encoder.preprocessing))
 
 
@@ -127,7 +136,10 @@ class StoredEncoder(Encoder):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return self._opened.preprocessing
+        seen = self._opened.preprocessing
+        if seen is None:
+            raise TypeError(f"{self.spec.axes()['architecture']} reads tokens, not images")
+        return seen
 
     @property
     def module(self) -> nn.Module:
@@ -155,8 +167,7 @@ class StoredEncoder(Encoder):
                 return open_published(self.spec)
             case Initialisation():
                 backbone = build_backbone(self.spec.architecture, self.spec.seed).eval()
-                seen = self.spec.architecture.preprocessing
-                return Opened(backbone, seen, lambda prompts: None)
+                return Opened(backbone, _seen(self.spec.architecture), lambda prompts: None)
 
 
 def _open_pretrained(spec: Pretraining, store: Store) -> Opened:
@@ -169,4 +180,8 @@ def _open_pretrained(spec: Pretraining, store: Store) -> Opened:
     def classifier(prompts: Sequence[Sequence[str]]) -> nn.Module | None:
         return spec.method.zero_shot(objective.parts, classes, prompts)
 
-    return Opened(objective.backbone, spec.architecture.preprocessing, classifier)
+    return Opened(objective.backbone, _seen(spec.architecture), classifier)
+
+
+def _seen(network: Network) -> Preprocessing | None:
+    return network.preprocessing if isinstance(network, Architecture) else None

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from raystudy.backbone import Objective
+from raystudy.model_seed import seed_model
 from raystudy.optimiser import Average, build_optimiser, set_rate
 from raystudy.randomness import number
 from raystudy.spec import Pretraining
 from raystudy.stages.batches import Batch
 from raystudy.stages.fabric import Fabric
-from raystudy.views import training_view
+from raystudy.views import training_example
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,7 +40,7 @@ class Learner:
         views, targets = self._examples(batch)
         # Whatever draws from torch's generator inside the model (dropout, say) is a function of
         # (seed, step, worker), and a resumed run repeats it.
-        torch.manual_seed(number(spec.seed, "model", batch.step, batch.chunks[0]))
+        seed_model(number(spec.seed, "model", batch.step, batch.chunks[0]))
         if spec.budget.accumulation > 1:
             metrics = self._accumulate(batch, views, targets)
         else:
@@ -80,30 +81,27 @@ class Learner:
         self._scaler.load_state_dict(state["scaler"])
 
     def _examples(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        """Views (N, 3, S, S), as many as the method asks for, and the targets of the examples. Each
-        chunk draws from generators of its own, so nothing depends on which worker it went to."""
+        """Views (N, 3, S, S), as many as the method asks for, and the targets of the examples; or
+        tokens (N, T) and those that follow. Each chunk draws from generators of its own, so nothing
+        depends on which worker it went to."""
         spec, device = self._spec, self._fabric.device
         method, size = spec.method, spec.budget.chunk_size
-        images = torch.from_numpy(batch.images).to(device)
+        inputs = torch.from_numpy(batch.inputs).to(device)
         labels = torch.from_numpy(batch.labels).to(device)
         views, targets = [], labels
         for view in range(method.num_views):
-            parts, mixed = [], []
-            shown = images[min(view, len(images) - 1)].split(size)
+            parts, own_targets = [], []
+            shown = inputs[min(view, len(inputs) - 1)].split(size)
             for chunk, part, own in zip(batch.chunks, shown, labels.split(size), strict=True):
-                part = training_view(
-                    part,
-                    spec.architecture.preprocessing,
-                    spec.augmentation,
-                    _generator(spec.seed, "views", batch.step, chunk, view),
-                )
+                draws = _generator(spec.seed, "views", batch.step, chunk, view)
+                part, own = training_example(part, own, spec.architecture, spec.augmentation, draws)
                 if method.mixes:
                     draws = _generator(spec.seed, "mix", batch.step, chunk, view)
                     part, own = method.mix(part, own, self.objective.num_classes, draws)
                 parts.append(part)
-                mixed.append(own)
+                own_targets.append(own)
             views.append(torch.cat(parts) if len(parts) > 1 else parts[0])
-            targets = torch.cat(mixed) if method.mixes else targets
+            targets = torch.cat(own_targets)
         return views, targets
 
     def _accumulate(
@@ -120,7 +118,7 @@ class Learner:
         features = []
         with torch.no_grad(), _unmoved_statistics(self.objective.backbone), self._autocast():
             for seed, part in zip(seeds, parts, strict=True):
-                torch.manual_seed(seed)
+                seed_model(seed)
                 features.append(self.objective.backbone(part).requires_grad_())
         of_views = zip(*(f.chunk(len(views)) for f in features), strict=True)
         with self._autocast():
@@ -129,7 +127,7 @@ class Learner:
             )
         self._scaler.scale(metrics["loss"]).backward()
         for seed, part, feature in zip(seeds, parts, features, strict=True):
-            torch.manual_seed(seed)
+            seed_model(seed)
             with self._autocast():
                 again = self.objective.backbone(part)
             again.backward(feature.grad)

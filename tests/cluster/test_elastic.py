@@ -66,7 +66,7 @@ def watched_work(config: dict[str, Any]) -> None:
 
     def watched(parcel: Any, loaded: Any, spec: Any, num_workers: int, waited_s: float) -> Any:
         for batch in unpack(parcel, loaded, spec, num_workers, waited_s):
-            images = [digest(image) for image in batch.images[0]]
+            images = [digest(image) for image in batch.inputs[0]]
             seen = [num_workers, batch.step, list(batch.chunks), images]
             with open(folder / "seen" / f"{os.getpid()}.jsonl", "a") as file:
                 file.write(json.dumps(seen) + "\n")
@@ -169,7 +169,7 @@ def ids_by_digest(spec: Pretraining, store: Store) -> dict[str, str]:
     for step in range(-(-spec.size // spec.budget.batch_size)):
         loaded = load(Parcel(0, step, 1, 0), spec, selection, 1, Reader())
         rows = step_rows(spec.size, spec.budget, spec.seed, step).ravel()
-        found |= {digest(i): names[row] for i, row in zip(loaded.images[0, 0], rows, strict=True)}
+        found |= {digest(i): names[row] for i, row in zip(loaded.inputs[0, 0], rows, strict=True)}
     assert len(found) == spec.size, "no two examples look the same"
     return found
 

@@ -69,7 +69,7 @@ def test_the_stream_is_the_order(
         found = []
         for row in shard.iter_batches(batch_size=None):
             time.sleep(rng.uniform(0, 0.05))  # workers of uneven speed
-            found.append((parcel_of(row), np.array(row["images"][0]), np.array(row["labels"][0])))
+            found.append((parcel_of(row), np.array(row["inputs"][0]), np.array(row["labels"][0])))
         return found
 
     shards = data.streaming_split(num_workers, equal=True)
@@ -83,7 +83,7 @@ def test_the_stream_is_the_order(
         for parcel, images, labels in rows:
             spec = specs[parcel.run]
             here = load(parcel, spec, select(spec, store), num_workers, Reader())
-            assert np.array_equal(images, here.images)
+            assert np.array_equal(images, here.inputs)
             assert np.array_equal(labels, here.labels)
             chunks = len(worker_chunks(spec.budget, num_workers, worker))
             assert images.shape[:3] == (parcel.num_steps, 1, chunks * spec.budget.chunk_size)

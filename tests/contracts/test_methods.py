@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from raystudy.backbone import Objective
+from raystudy.backbone import Objective, build_backbone
+from raystudy.decoder import Decoder
 from raystudy.kinds import Method
 from raystudy.methods.clip import CLIP
 from raystudy.methods.robust import GCE, SCE
@@ -13,6 +14,7 @@ from raystudy.methods.supervised import Supervised
 from .variants import example, variants
 
 N, D, C = 8, 16, 5
+TINY = Decoder(num_layers=1, width=16, num_heads=2, context=6, vocabulary=20)
 METHODS = [
     *(example(c) for c in variants("methods")),
     Supervised(robust=GCE()),
@@ -35,12 +37,19 @@ class Flat(torch.nn.Module):
         return self.linear(views.flatten(1))
 
 
+def backbone(method: Method) -> torch.nn.Module:
+    return build_backbone(TINY, 0) if method.modality == "tokens" else Flat()
+
+
 @pytest.fixture
-def batch() -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+def batch(method: Method) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     generator = torch.Generator().manual_seed(0)
+    captions = [f"digit {i}, white on blue" for i in range(N)]
+    if method.modality == "tokens":
+        tokens = torch.randint(TINY.vocabulary, (N, TINY.context + 1), generator=generator)
+        return tokens[None, :, :-1], tokens[:, 1:], captions
     images = torch.randn(2, N, 3, 4, 4, generator=generator)
-    labels = torch.arange(N) % C
-    return images, labels, [f"digit {i}, white on blue" for i in range(N)]
+    return images, torch.arange(N) % C, captions
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.name}-{m.key[:4]}")
@@ -63,7 +72,7 @@ class TestMethod:
     ) -> None:
         images, labels, captions = batch
         torch.manual_seed(0)
-        objective = Objective(Flat(), method, C)
+        objective = Objective(backbone(method), method, C)
         images = list(images[: method.num_views])
         plain = objective(images, labels, captions)["loss"].detach()
         with torch.autocast("cpu", dtype):
@@ -78,7 +87,7 @@ class TestMethod:
     def test_loss_is_finite_and_reaches_every_weight(self, method: Method, batch) -> None:
         images, labels, captions = batch
         torch.manual_seed(0)
-        objective = Objective(Flat(), method, C)
+        objective = Objective(backbone(method), method, C)
         metrics = objective(list(images[: method.num_views]), labels, captions)
         assert torch.isfinite(metrics["loss"])
         metrics["loss"].backward()
@@ -88,7 +97,7 @@ class TestMethod:
     def test_a_few_steps_lower_the_loss(self, method: Method, batch) -> None:
         images, labels, captions = batch
         torch.manual_seed(0)
-        objective = Objective(Flat(), method, C)
+        objective = Objective(backbone(method), method, C)
         optimiser = torch.optim.Adam(objective.parameters(), 0.01)
         losses = []
         for _ in range(30):
@@ -102,7 +111,7 @@ class TestMethod:
     def test_zero_shot_follows_names_not_positions(self, method: Method, batch) -> None:
         """Classes in another order give the same logits in that order."""
         torch.manual_seed(0)
-        parts = Objective(Flat(), method, C).eval().parts
+        parts = Objective(backbone(method), method, C).eval().parts
         names = [f"digit {w}" for w in ("zero", "one", "two", "three", "four")]
         features = torch.randn(N, D)
         order = [3, 1, 4, 0]

@@ -33,6 +33,7 @@ KINDS: dict[str, type[Spec]] = {
     "noise": kinds.Noise,
     "laws": kinds.Law,
     "claims": kinds.Claim,
+    "tokenisers": kinds.Tokeniser,
 }
 
 
@@ -52,11 +53,20 @@ def _on_disk() -> dict[str, Any]:
     return {"path": str(folder), "index": manifest.url}
 
 
+def _text_files() -> dict[str, Any]:
+    folder = Path(tempfile.gettempdir(), f"raystudy-contracts-{os.getpid()}")
+    folder.mkdir(exist_ok=True)
+    (folder / "one.txt").write_text("a document\n")
+    return {"path": str(folder), "pattern": "*.txt"}
+
+
 Fields = dict[str, Any]
 EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
     # What a variant with required fields is made from, or a function of what needs a file; others
     # are made from nothing.
     "Glyphs": {"script": "latin"},
+    "Text": {"corpus": "prose"},
+    "TextFiles": _text_files,
     "Corrupted": {"task": Digits()},
     "GlyphDomains": {"held_out": "printed"},
     "Curated": {"source": Glyphs(script="latin")},

@@ -88,6 +88,9 @@ MODULES = (
     *("laws.chinchilla", "laws.repeated_data", "laws.quality_quantity", "laws.noisy_size"),
     *("laws.fine_tuning", "laws.effective_data", "laws.transfer_gap", "laws.data_mixing"),
     *("laws.piecewise_power", "laws.probit_line", "imported"),
+    *("decoder", "tokenisers.bytes", "tokenisers.byte_pairs", "sources.text"),
+    *("sources.text_files", "methods.next_token", "tasks.python_code"),
+    *("adapt.fine_tune_decoder", "metrics.token_loss"),
 )
 for module in MODULES:
     found = importlib.import_module(f"raystudy.{module}")
@@ -224,4 +227,13 @@ GOLDEN = {
     "OODAUROC": "0704317f",
     "OODFPR95": "0704317f",
     "TemperatureScaled": "fea67b72",
+    "Decoder": "36fb09fa",
+    "Bytes": "fea67b72",
+    "BytePairs": "cef99aea",
+    "Text": "10a0e8f6",
+    "TextFiles": "085c41d3",
+    "NextToken": "fea67b72",
+    "PythonCode": "82c641f1",
+    "FineTuneDecoder": "23fbcf4e",
+    "TokenLoss": "fea67b72",
 }

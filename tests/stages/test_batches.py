@@ -94,7 +94,7 @@ def seen(
                 for k, chunk in enumerate(batch.chunks):
                     at = slice(k * n, (k + 1) * n)
                     found[batch.step, chunk] = (
-                        batch.images[:, at].tobytes(),
+                        batch.inputs[:, at].tobytes(),
                         batch.labels[at].tolist(),
                         batch.captions[at],
                     )
@@ -145,8 +145,8 @@ def test_views_of_one_image_show_different_regions(shards: Path, tmp_path: Path)
     spec = pretraining(shards, 48, method=SimCLR(), noise=None)
     store = Store(tmp_path)
     batch = next(local_batches(spec, select(spec, store), store, 0))
-    assert batch.images.shape == (2, 24, 16, 16, 3)
-    differ = (batch.images[0] != batch.images[1]).any(axis=(1, 2, 3))
+    assert batch.inputs.shape == (2, 24, 16, 16, 3)
+    differ = (batch.inputs[0] != batch.inputs[1]).any(axis=(1, 2, 3))
     assert differ.mean() > 0.9
 
 

@@ -26,7 +26,7 @@ NONE: Any = None
 class Columns(Adaptation):
     """Reads one column of the features; which one is chosen by validation loss."""
 
-    inputs: ClassVar[Literal["features", "images"]] = "features"
+    inputs: ClassVar[Literal["features", "images", "tokens"]] = "features"
     columns: tuple[int, ...] = (0, 1)
 
     @property

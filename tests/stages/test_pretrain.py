@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from raystudy.backbone import build_objective
 from raystudy.kinds import Rendered
 from raystudy.randomness import number
-from raystudy.spec import Budget, Optimisation, Pretraining, Study, Trunk
+from raystudy.spec import Architecture, Budget, Optimisation, Pretraining, Study, Trunk
 from raystudy.stages.batches import Batch, local_batches
 from raystudy.stages.beginning import first_step
 from raystudy.stages.fabric import LocalFabric
@@ -106,7 +106,8 @@ def test_training_equals_a_plain_torch_loop(spec: Pretraining, store: Store) -> 
         for group in optimiser.param_groups:
             group["lr"] = rate
         halves = []
-        for chunk, part in enumerate(torch.from_numpy(batch.images[0]).split(8)):
+        assert isinstance(spec.architecture, Architecture)
+        for chunk, part in enumerate(torch.from_numpy(batch.inputs[0]).split(8)):
             generator = torch.Generator().manual_seed(number(0, "views", step, chunk, 0))
             halves.append(
                 training_view(part, spec.architecture.preprocessing, spec.augmentation, generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from raystudy.backbone import build_objective
 from raystudy.kinds import Method, Rendered
 from raystudy.methods.clip import CLIP
+from raystudy.methods.next_token import NextToken
 from raystudy.methods.simclr import SimCLR
 from raystudy.methods.supervised import Supervised
 from raystudy.order import Parcel
@@ -34,6 +36,7 @@ from raystudy.stages.select import select
 from raystudy.store import Store
 
 from ..group import run_group
+from ..texts import TINY, text_files
 
 SGD = Optimisation(optimiser="sgd", learning_rate=0.01, weight_decay=0.0005)
 ADAMW = Optimisation(learning_rate=1e-4)
@@ -45,11 +48,23 @@ CASES = {
     # The keys of attention have a bias of which no gradient is left but rounding, which AdamW
     # scales up to its learning rate.
     "clip": (CLIP(), SGD),
+    "next-token": (NextToken(), SGD),
 }
 
 
 def spec(method: Method, optimisation: Optimisation, num_steps: int = 50) -> Pretraining:
-    """A ResNet with 12 batch norms, on 32 glyphs a step."""
+    """A ResNet with 12 batch norms, on 32 glyphs a step, or a decoder on 32 contexts."""
+    budget = Budget(samples=num_steps * 32, batch_size=32, chunk_size=8)
+    if method.modality == "tokens":
+        source = text_files(Path(mkdtemp(prefix="words-")))
+        return Pretraining(
+            method=method,
+            architecture=TINY,
+            source=source,
+            size=256,
+            budget=budget,
+            optimisation=optimisation,
+        )
     return Pretraining(
         method=method,
         architecture=Architecture(
@@ -59,7 +74,7 @@ def spec(method: Method, optimisation: Optimisation, num_steps: int = 50) -> Pre
         ),
         source=Glyphs(script="latin", num_examples=300, image_size=16),
         size=256,
-        budget=Budget(samples=num_steps * 32, batch_size=32, chunk_size=8),
+        budget=budget,
         optimisation=optimisation,
         augmentation=Augmentation(rotation_degrees=10, low_resolution=(7, 14)),
     )
