@@ -16,15 +16,19 @@ on 200 more, in both arms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from raystudy.adapt.fine_tune_decoder import FineTuneDecoder
 from raystudy.adapt.finetune import FineTune
 from raystudy.claims.nearer_transfers import NearerHasSmallerExponent
 from raystudy.claims.size_transfers import TransferGrowsWithSize
+from raystudy.decoder import Decoder
 from raystudy.laws.effective_data import EffectiveData
+from raystudy.methods.next_token import NextToken
 from raystudy.methods.supervised import Supervised
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.mixture import Mixture
+from raystudy.sources.text import Text
 from raystudy.spec import (
     Architecture,
     Augmentation,
@@ -35,13 +39,14 @@ from raystudy.spec import (
     Study,
 )
 from raystudy.tasks.digits import Digits
+from raystudy.tasks.python_code import PythonCode
 
 Scale = Literal["laptop", "paper", "tiny"]
 
 
 def study(
     scale: Scale = "laptop",
-    modality: Literal["text", "image"] = "image",
+    modality: Literal["text", "image"] = "text",
     seeds: int = 4,
     more_scratch: str = "",
 ) -> Study:
@@ -58,8 +63,80 @@ def study(
     return image(scale, every, more)
 
 
+# English prose and C++ headers, and CPython's own library.
+
+
 def text(scale: Scale, seeds: tuple[int, ...], more: tuple[int, ...]) -> Study:
-    raise ValueError("--modality=text has no grid yet; take --modality image")
+    at = TEXT[scale]
+    prose, cpp = (Text(corpus=c, context=at.context) for c in ("prose", "cpp"))
+    both = Mixture(sources=(prose, cpp), label="prose + cpp")
+    python = PythonCode(
+        context=at.context, num_validation=at.num_validation, num_test=at.num_test
+    )
+    common: dict[str, Any] = {
+        "architectures": tuple(
+            Decoder(num_layers=layers, width=width, num_heads=heads, context=at.context)
+            for layers, width, heads in at.decoders
+        ),
+        "tasks": (python,),
+        "adaptations": (at.tuning,),
+        "seeds": seeds,
+    }
+    pretrained = Grid(
+        methods=(NextToken(),),
+        sources=(prose, both),
+        sizes=(at.pretrained_on,),
+        budget=Budget(batch_size=at.batch_size),
+        optimisation=Optimisation(learning_rate=at.learning_rate),
+        shots=at.few,
+        **common,
+    )
+    scratch = Grid(shots=tuple(sorted({*at.from_scratch, *more})), **common)
+    return asked("text", scale, (scratch, pretrained), python.name, (both.name, prose.name))
+
+
+class OfText(NamedTuple):
+    """A scale of the study of text; data is counted in contexts."""
+
+    context: int
+    decoders: tuple[tuple[int, int, int], ...]
+    """Layers, width, heads."""
+    pretrained_on: int
+    batch_size: int
+    learning_rate: float
+    few: tuple[int, ...]
+    """Fine-tuning data."""
+    from_scratch: tuple[int, ...]
+    tuning: FineTuneDecoder
+    num_validation: int = 256
+    num_test: int = 512
+
+
+TEXT: dict[Scale, OfText] = {
+    "tiny": OfText(
+        context=32,
+        decoders=((1, 16, 1), (1, 24, 1)),
+        pretrained_on=256,
+        batch_size=32,
+        learning_rate=1e-2,
+        few=(8, 16),
+        from_scratch=(8, 16, 32, 64),
+        tuning=FineTuneDecoder(learning_rates=(1e-2,), max_steps=20),
+        num_validation=32,
+        num_test=64,
+    ),
+    # 12k, 50k and 99k parameters; 2,000 to 33,000 tokens of Python after a million of others.
+    "laptop": OfText(
+        context=128,
+        decoders=((1, 32, 2), (1, 64, 2), (2, 64, 2)),
+        pretrained_on=8192,
+        batch_size=32,
+        learning_rate=3e-3,
+        few=(16, 64, 256),
+        from_scratch=(16, 48, 128, 384, 1024, 3072),
+        tuning=FineTuneDecoder(learning_rates=(1e-3, 3e-3)),
+    ),
+}
 
 
 # Rendered characters, and handwritten digits.

@@ -504,11 +504,6 @@ class Task(Spec, ABC):
         return ()
 
     @property
-    def unit(self) -> tuple[str, int]:
-        """What its training examples are counted in, and how many of it one holds."""
-        return "examples", 1
-
-    @property
     @abstractmethod
     def size(self) -> Size: ...
 
