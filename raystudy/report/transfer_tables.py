@@ -15,7 +15,7 @@ from raystudy.laws.transfer_law import TransferLaw
 from raystudy.laws.transferred import LOW_DATA, Reading
 from raystudy.report.style import compact
 from raystudy.report.tables import Table
-from raystudy.report.words import signed
+from raystudy.report.words import listing, signed
 from raystudy.transfer import Suite
 
 SIGNS = {Reading.MEASURED: "", Reading.AT_LEAST: "≥ ", Reading.AT_MOST: "≤ "}
@@ -67,6 +67,7 @@ def point_table(suite: Suite) -> Table:
 def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table:
     """k, α and β of each arm, with what limits them."""
     rows, numbers, said = [], [], []
+    middles: dict[str, list[str]] = {}
     for arm, law in laws.items():
         if isinstance(law, FitError):
             rows.append((arm, *["—"] * 6, "not fitted"))
@@ -76,7 +77,7 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
         data, size = law.centre
         value, low, high = (float(v[0]) for v in law.predict(np.array([data]), size))
         centre = value, low, high
-        said.append(f"{arm}: in the middle D_F is {compact(data)} and N {compact(size)}.")
+        middles.setdefault(f"D_F {compact(data)} and N {compact(size)}", []).append(arm)
         lines = law.lines[0]
         by_lines = "—" if np.isnan(lines).any() else f"{signed(lines[1], 2)}, {signed(lines[2], 2)}"
         rows.append(
@@ -99,6 +100,7 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
             numbers.append(
                 (arm, name, *ends, line, data, size, len(law.used), law.status.value, told)
             )
+    said[:0] = [f"{listing(arms)}: in the middle {place}." for place, arms in middles.items()]
     columns = ("arm", "parameter", "value", "low", "high", "by_lines", "centre_D_F", "centre_N")
     types = dict.fromkeys(columns, pl.Float64)
     types |= {"arm": pl.String, "parameter": pl.String}
@@ -184,8 +186,8 @@ def _compact(value: float) -> str:
 
 def _exponent(value: float, low: float, high: float) -> str:
     if not math.isfinite(high - low):
-        return signed(value, 3)
-    return f"{signed(value, 3)} ({signed(low, 3)} to {signed(high, 3)})"
+        return signed(value, 2)
+    return f"{signed(value, 2)} ({signed(low, 2)} to {signed(high, 2)})"
 
 
 def _scientific(value: float, low: float, high: float) -> str:
