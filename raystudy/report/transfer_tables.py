@@ -15,7 +15,7 @@ from raystudy.laws.transfer_law import TransferLaw
 from raystudy.laws.transferred import LOW_DATA, Reading
 from raystudy.report.style import compact
 from raystudy.report.tables import Table
-from raystudy.report.words import listing, signed
+from raystudy.report.words import signed
 from raystudy.transfer import Suite
 
 SIGNS = {Reading.MEASURED: "", Reading.AT_LEAST: "≥ ", Reading.AT_MOST: "≤ "}
@@ -67,17 +67,19 @@ def point_table(suite: Suite) -> Table:
 def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table:
     """k, α and β of each arm, with what limits them."""
     rows, numbers, said = [], [], []
-    middles: dict[str, list[str]] = {}
     for arm, law in laws.items():
         if isinstance(law, FitError):
-            rows.append((arm, *["—"] * 6, "not fitted"))
+            rows.append((arm, *["—"] * 4, "not fitted"))
             said.append(f"{arm}: {str(law).removeprefix(f'{arm}: ')}.")
             continue
         k, alpha, beta = (law.parameter(name) for name in ("k", "alpha", "beta"))
         data, size = law.centre
         value, low, high = (float(v[0]) for v in law.predict(np.array([data]), size))
         centre = value, low, high
-        middles.setdefault(f"D_F {compact(data)} and N {compact(size)}", []).append(arm)
+        said.append(
+            f"{arm}: D_T {amount(centre)} at D_F {compact(data)} and N {compact(size)}, in the "
+            "middle of its points."
+        )
         lines = law.lines[0]
         by_lines = "—" if np.isnan(lines).any() else f"{signed(lines[1], 2)}, {signed(lines[2], 2)}"
         rows.append(
@@ -87,7 +89,6 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
                 _exponent(*alpha),
                 _exponent(*beta),
                 by_lines,
-                amount(centre),
                 law.status.value,
             )
         )
@@ -100,7 +101,6 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
             numbers.append(
                 (arm, name, *ends, line, data, size, len(law.used), law.status.value, told)
             )
-    said[:0] = [f"{listing(arms)}: in the middle {place}." for place, arms in middles.items()]
     columns = ("arm", "parameter", "value", "low", "high", "by_lines", "centre_D_F", "centre_N")
     types = dict.fromkeys(columns, pl.Float64)
     types |= {"arm": pl.String, "parameter": pl.String}
@@ -112,9 +112,8 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
         "pre-training lies to the task (smaller is nearer); β: how much more larger models make of "
         "it. Intervals: curves, readings and law made again without each seed, and Student's "
         "quantile for so few. By lines: α and β of D_E read between straight lines, without a form "
-        "for the curve. k is D_T of one of each, far from all that was measured; D_T in the middle "
-        "of the points says more. " + " ".join(said),
-        ("pre-training", "k", "α", "β", "by lines", "D_T, middle", "status"),
+        "for the curve. k is D_T of one of each, far from all that was measured. " + " ".join(said),
+        ("pre-training", "k", "α", "β", "by lines", "status"),
         rows,
         pl.DataFrame(numbers, types, orient="row"),
     )
