@@ -272,7 +272,8 @@ def _finish(every: Sequence[Axes], titles: Sequence[str], marks: Sequence[tuple]
 
 def _legend(figure: Figure, every: Sequence[Axes]) -> None:
     handles, labels = every[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 4))
+    place: dict[str, Any] = {"loc": "outside upper left", "handlelength": 3.5}
+    figure.legend(handles, labels, ncols=min(len(labels), 4), **place)
 
 
 def _ratio(point: Point) -> tuple[float, float, float]:

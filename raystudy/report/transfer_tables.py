@@ -69,14 +69,17 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
     rows, numbers, said = [], [], []
     for arm, law in laws.items():
         if isinstance(law, FitError):
-            rows.append((arm, *["—"] * 6, "not fitted"))
+            rows.append((arm, *["—"] * 4, "not fitted"))
             said.append(f"{arm}: {str(law).removeprefix(f'{arm}: ')}.")
             continue
         k, alpha, beta = (law.parameter(name) for name in ("k", "alpha", "beta"))
         data, size = law.centre
         value, low, high = (float(v[0]) for v in law.predict(np.array([data]), size))
         centre = value, low, high
-        said.append(f"{arm}: in the middle D_F is {compact(data)} and N {compact(size)}.")
+        said.append(
+            f"{arm}: D_T {amount(centre)} at D_F {compact(data)} and N {compact(size)}, in the "
+            "middle of its points."
+        )
         lines = law.lines[0]
         by_lines = "—" if np.isnan(lines).any() else f"{signed(lines[1], 2)}, {signed(lines[2], 2)}"
         rows.append(
@@ -86,7 +89,6 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
                 _exponent(*alpha),
                 _exponent(*beta),
                 by_lines,
-                amount(centre),
                 law.status.value,
             )
         )
@@ -110,9 +112,8 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
         "pre-training lies to the task (smaller is nearer); β: how much more larger models make of "
         "it. Intervals: curves, readings and law made again without each seed, and Student's "
         "quantile for so few. By lines: α and β of D_E read between straight lines, without a form "
-        "for the curve. k is D_T of one of each, far from all that was measured; D_T in the middle "
-        "of the points says more. " + " ".join(said),
-        ("pre-training", "k", "α", "β", "by lines", "D_T, middle", "status"),
+        "for the curve. k is D_T of one of each, far from all that was measured. " + " ".join(said),
+        ("pre-training", "k", "α", "β", "by lines", "status"),
         rows,
         pl.DataFrame(numbers, types, orient="row"),
     )
@@ -184,8 +185,8 @@ def _compact(value: float) -> str:
 
 def _exponent(value: float, low: float, high: float) -> str:
     if not math.isfinite(high - low):
-        return signed(value, 3)
-    return f"{signed(value, 3)} ({signed(low, 3)} to {signed(high, 3)})"
+        return signed(value, 2)
+    return f"{signed(value, 2)} ({signed(low, 2)} to {signed(high, 2)})"
 
 
 def _scientific(value: float, low: float, high: float) -> str:
