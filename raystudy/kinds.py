@@ -466,6 +466,7 @@ class Method(Spec, ABC):
 
 
 Group = Literal["natural", "specialised", "structured"]
+Judged = Literal["accuracy", "mean-per-class", "token-loss"]
 
 
 @dataclass(frozen=True)
@@ -482,7 +483,7 @@ class Task(Spec, ABC):
 
     kind: ClassVar[str] = "Task"
     class_names: ClassVar[tuple[str, ...]]
-    metric: ClassVar[Literal["accuracy", "mean-per-class", "token-loss"]] = "accuracy"
+    metric: ClassVar[Judged] = "accuracy"
     """By which it is judged where it was published."""
     modality: ClassVar[Modality] = "images"
     in_distribution: ClassVar[Literal["test", "validation"]] = "test"

@@ -11,7 +11,7 @@ from raystudy.cost import cost
 from raystudy.estimate import CPU_CORE, SPEEDS, Estimate, estimate
 from raystudy.methods.simclr import SimCLR
 from raystudy.plan import plan
-from raystudy.spec import Budget, Optimisation, Pretraining, Study
+from raystudy.spec import Architecture, Budget, Optimisation, Pretraining, Study
 from raystudy.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +129,7 @@ def test_an_unknown_device_is_refused_with_those_known(study: Study, store: Stor
 
 def test_large_networks_are_counted_even_for_a_core(study: Study, store: Store) -> None:
     (architecture,) = study.grids[0].architectures
+    assert isinstance(architecture, Architecture)
     large = architecture.preprocessing.model_copy(update={"image_size": 96})
     wide = architecture.model_copy(update={"preprocessing": large})
     guess = of(varied(study, architectures=(wide,)), store)

@@ -60,6 +60,7 @@ def published(file: Path, model: str = "timm/resnet18.a1_in1k", **fields: Any) -
 
 def features(spec: Published, images: np.ndarray = IMAGES) -> np.ndarray:
     opened = open_published(spec)
+    assert opened.preprocessing
     return embed(opened.backbone, images, opened.preprocessing)
 
 
@@ -130,6 +131,7 @@ def test_each_model_sees_images_as_it_learnt_them_with_a_head_or_without(
     save_file(tensors(model), tmp_path / "w.safetensors")
     spec = published(tmp_path / "w.safetensors", f"timm/{name}", args=small)
     opened = open_published(spec)
+    assert opened.preprocessing
     assert opened.preprocessing.mean
     assert opened.preprocessing.mean[0] == mean
     assert opened.preprocessing.image_size == 32
@@ -284,6 +286,7 @@ def test_zero_shot_is_that_of_open_clip(kind: type, fields: dict, tmp_path: Path
             expected = expected + model.logit_bias
     classify = opened.classifier(PROMPTS)
     assert classify
+    assert opened.preprocessing
     assert opened.preprocessing.image_size == 32
     with torch.inference_mode():
         exact = classify(opened.backbone(views))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializeAsAny
 
-from raystudy.kinds import Examples, Group, Images, Integers, Size, Task
+from raystudy.kinds import Examples, Group, Images, Integers, Judged, Size, Task
 from raystudy.tasks.corruptions import KINDS, SEVERITIES, Kind, Severity, corrupt, name_of
 
 
@@ -40,7 +40,7 @@ class Corrupted(Task):
         return (*self.task.shifts, *self._settings)
 
     @property
-    def metric(self) -> Literal["accuracy", "mean-per-class"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def metric(self) -> Judged:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.task.metric
 
     @property

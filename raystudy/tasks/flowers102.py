@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from raystudy.kinds import Examples, Integers, Size, TaskOnDisk
+from raystudy.kinds import Examples, Integers, Judged, Size, TaskOnDisk
 from raystudy.tasks import names
 from raystudy.tasks.listing import Listing, Splits, absent, lacking, remembered
 
@@ -34,7 +34,7 @@ class Flowers102(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("flowers102")
-    metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "mean-per-class"
+    metric: ClassVar[Judged] = "mean-per-class"
 
     @property
     def name(self) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from raystudy.kinds import Examples, Size, TaskOnDisk
+from raystudy.kinds import Examples, Judged, Size, TaskOnDisk
 from raystudy.tasks import names
 from raystudy.tasks.carve import carved
 from raystudy.tasks.listing import (
@@ -43,7 +43,7 @@ class Pets(TaskOnDisk):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = names.words("pets")
-    metric: ClassVar[Literal["accuracy", "mean-per-class"]] = "mean-per-class"
+    metric: ClassVar[Judged] = "mean-per-class"
     split_seed: int = 0
 
     @property

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
-from raystudy.kinds import Examples, Modality, Size, Task, Tokeniser
+from raystudy.kinds import Examples, Judged, Modality, Size, Task, Tokeniser
 from raystudy.randomness import uniform
 from raystudy.text.corpora import check, content, documents
 from raystudy.text.documents import Split, of_split
@@ -30,7 +30,7 @@ class PythonCode(Task):
 
     VERSION: ClassVar[int] = 1
     class_names: ClassVar[tuple[str, ...]] = ("python",)
-    metric: ClassVar[Literal["accuracy", "mean-per-class", "token-loss"]] = "token-loss"
+    metric: ClassVar[Judged] = "token-loss"
     modality: ClassVar[Modality] = "tokens"
     tokeniser: SerializeAsAny[Tokeniser] = Bytes()
     context: Positive = 128

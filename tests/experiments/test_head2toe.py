@@ -61,7 +61,7 @@ def test_scratch_is_tuned_as_much_as_what_was_pretrained(scale: str) -> None:
     tried: dict[str, list[tuple[int, int, int]]] = {}
     for grid in study("--scale", scale).grids:
         backbones = [*(p.axes()["architecture"] for p in grid.published)]
-        for name in backbones or [a.name for a in grid.architectures]:
+        for name in backbones or [a.title for a in grid.architectures]:
             tried.setdefault(name, []).extend(
                 (len(a.learning_rates), a.num_steps, a.batch_size)
                 for a in grid.adaptations
