@@ -34,7 +34,10 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """``views`` holds (N, 3, S, S) for each of the method's views, or tokens (N, T). Scalars,
         with ``loss``."""
-        features = self.backbone(torch.cat(list(views))).chunk(len(views))
+        if len(views) == 1:  # nothing to cut apart again, which copies every gradient
+            features = (self.backbone(views[0]),)
+        else:
+            features = self.backbone(torch.cat(list(views))).chunk(len(views))
         return self.method.loss(self.parts, features, labels, captions)
 
 
