@@ -24,8 +24,8 @@ class PythonCode(Task):
     class, of which ``shots`` contexts are learnt from. What the installed CPython holds is its
     identity.
 
-    After Hernandez et al., Scaling Laws for Transfer, 2021 (arXiv 2102.01293), who learnt Python
-    from GitHub.
+    Place: comes with Python
+    Paper: after Hernandez et al., Scaling Laws for Transfer, 2021, arXiv 2102.01293
     """
 
     VERSION: ClassVar[int] = 1

@@ -45,10 +45,14 @@ def markdown() -> str:
     lines = [TITLE, _row(HEAD), _row(["---", *["---:"] * 4, "---", "---", "---"])]
     for name, task in sorted(every_task().items()):
         size = task.size
-        numbers = (len(task.class_names), size.train, size.validation, size.test)
+        numbers = [
+            f"{n:,}" for n in (len(task.class_names), size.train, size.validation, size.test)
+        ]
+        if task.modality == "tokens":
+            numbers[1] = "…"  # as many as this Python's library has
         place = of_docstring(type(task), "Place")
         told = (place or "comes with raystudy", of_docstring(type(task), "Paper"))
-        lines.append(_row([name, *(f"{n:,}" for n in numbers), task.metric, *told]))
+        lines.append(_row([name, *numbers, task.metric, *told]))
     return "\n".join(lines) + "\n"
 
 
