@@ -46,7 +46,7 @@ def test_the_stream_is_the_order(
     from raystudy.cluster import stream as streams
     from raystudy.cluster.stream import execution_options, parcel_of, stream
 
-    monkeypatch.setattr(streams, "MAX_PARCEL_IMAGES", 48 // num_workers)
+    monkeypatch.setattr(streams, "MAX_PARCEL_EXAMPLES", 48 // num_workers)
     changes = {
         "budget": Budget(epochs=3, batch_size=24, chunk_size=2, run_length=3),
         "augmentation": Augmentation(random_crop=(0.2, 1.0)),
@@ -98,7 +98,7 @@ def test_a_plan_of_a_million_parcels_takes_no_more_room_than_one_of_ten(
     from raystudy.cluster import stream as streams
     from raystudy.cluster.stream import execution_options, parcel_of, steps_per_parcel, stream
 
-    monkeypatch.setattr(streams, "MAX_PARCEL_IMAGES", 16 * 8)
+    monkeypatch.setattr(streams, "MAX_PARCEL_EXAMPLES", 16 * 8)
     (spec, *_) = (b for b in study.grids[0].backbones() if isinstance(b, Pretraining))
     budget = Budget(samples=16 * 16 * 500_000, batch_size=16, chunk_size=8)
     spec = spec.model_copy(update={"budget": budget})
