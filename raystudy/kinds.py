@@ -509,7 +509,7 @@ class Task(Spec, ABC):
     def size(self) -> Size: ...
 
     @property
-    def unit(self) -> tuple[str, int]:
+    def unit(self) -> Unit:
         """What its training examples are counted in, and how many of it one holds."""
         return "examples", 1
 

@@ -88,16 +88,8 @@ def predictor(model: nn.Module) -> Callable[[NDArray[Any]], Floats]:
 
 
 def cost(tuned: Tuned, context: int) -> dict[str, float]:
-    """``flops``: a backward pass takes as many as two forward ones; looks at validation contexts
-    are left out. ``stored_bytes``: every parameter, in single precision."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        tuned.model.eval()(torch.zeros(1, context, dtype=torch.int64))
-    return {
-        "flops": 3.0 * tuned.num_samples * counter.get_total_flops(),
-        "stored_bytes": 4.0 * sum(p.numel() for p in tuned.model.parameters()),
-    }
+    """``Tuned.cost`` of contexts of so many tokens."""
+    return tuned.cost(torch.zeros(1, context, dtype=torch.int64))
 
 
 class _Contexts:

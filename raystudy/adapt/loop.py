@@ -54,6 +54,24 @@ class Tuned:
         losses = " ".join(f"{rate:g}:{loss:.4g}" for rate, loss in self.losses.items())
         return {"learning_rate": self.rate, "step": self.step, "validation_losses": losses}
 
+    def cost(self, example: Tensor) -> dict[str, float]:
+        """``flops``: of all that was trained, where ``example`` is a batch of one and a backward
+        pass takes as many as two forward ones; looks at validation examples are left out.
+        ``stored_bytes``: every parameter, in single precision."""
+        return {
+            "flops": 3.0 * self.num_samples * forward_flops(self.model, example),
+            "stored_bytes": 4.0 * sum(p.numel() for p in self.model.parameters()),
+        }
+
+
+def forward_flops(model: nn.Module, example: Tensor) -> int:
+    """Two for a multiplication and its addition; of matrix products, convolutions and attention."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(example)
+    return counter.get_total_flops()
+
 
 class Run:
     """Training at one learning rate, as far as it is asked."""

@@ -75,23 +75,9 @@ def predictor(model: nn.Module, preprocessing: Preprocessing) -> Callable[[NDArr
 
 
 def cost(tuned: Tuned, preprocessing: Preprocessing) -> dict[str, float]:
-    """``flops``: a backward pass takes as many as two forward ones; looks at validation examples
-    are left out. ``stored_bytes``: every parameter, in single precision."""
-    return {
-        "flops": 3.0 * tuned.num_samples * forward_flops(tuned.model, preprocessing),
-        "stored_bytes": 4.0 * sum(p.numel() for p in tuned.model.parameters()),
-    }
-
-
-def forward_flops(model: nn.Module, preprocessing: Preprocessing) -> int:
-    """Of one image: two for a multiplication and its addition; of matrix products, convolutions
-    and attention."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """``Tuned.cost`` of images as they are shown."""
     side = preprocessing.image_size
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, 3, side, side))
-    return counter.get_total_flops()
+    return tuned.cost(torch.zeros(1, 3, side, side))
 
 
 class _Pictures:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
-from raystudy.kinds import Examples, Judged, Modality, Size, Task, Tokeniser
+from raystudy.kinds import Examples, Judged, Modality, Size, Task, Tokeniser, Unit
 from raystudy.randomness import uniform
 from raystudy.text.corpora import check, content, documents
 from raystudy.text.documents import Split, of_split
@@ -44,7 +44,7 @@ class PythonCode(Task):
         return "python-code"
 
     @property
-    def unit(self) -> tuple[str, int]:
+    def unit(self) -> Unit:
         return "tokens", self.context
 
     @cached_property

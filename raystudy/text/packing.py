@@ -32,15 +32,19 @@ def packed(documents: Iterable[Document], tokeniser: Tokeniser, context: int) ->
         held += [tokens, end]
         num_held += len(tokens) + 1
         if num_held * 2 >= BLOCK_BYTES and num_held >= length:
-            joined = np.concatenate(held)
-            whole = len(joined) // length * length
-            yield joined[:whole].reshape(-1, length)
-            held = [joined[whole:].copy()]
-            num_held = len(held[0])
+            whole, rest = _cut(held, length)
+            yield whole
+            held, num_held = [rest], len(rest)
+    whole, _ = _cut(held, length)
+    if len(whole):
+        yield whole
+
+
+def _cut(held: list[NDArray[np.uint16]], length: int) -> tuple[Contexts, NDArray[np.uint16]]:
+    """The whole contexts of what is held, and the tokens after them."""
     joined = np.concatenate(held)
     whole = len(joined) // length * length
-    if whole:
-        yield joined[:whole].reshape(-1, length)
+    return joined[:whole].reshape(-1, length), joined[whole:].copy()
 
 
 def contexts(documents: Iterable[Document], tokeniser: Tokeniser, context: int) -> Contexts:
