@@ -166,13 +166,13 @@ def test_the_driver_is_told_what_can_come(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif("KUBERAY_CRDS" not in os.environ, reason="KUBERAY_CRDS names no folder")
 @pytest.mark.parametrize(("file", "kind"), [(CLUSTER, "RayCluster"), (JOB, "RayJob")])
 def test_the_published_definition_takes_it(file: str, kind: str) -> None:
-    import jsonschema
+    from jsonschema.validators import validator_for
 
     path = Path(os.environ["KUBERAY_CRDS"]) / f"ray.io_{kind.lower()}s.yaml"
     definition = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (version,) = (v for v in definition["spec"]["versions"] if v["name"] == "v1")
     schema = closed(version["schema"]["openAPIV3Schema"])
-    validator = jsonschema.validators.validator_for(schema)(schema)
+    validator = validator_for(schema)(schema)
     assert [error.message for error in validator.iter_errors(of_kind(file, kind))] == []
 
 
