@@ -1,5 +1,6 @@
 """An S3-compatible store of one's own: moto's server, and credentials that must not be seen."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ def object_store() -> Iterator[dict[str, str]]:
     from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
+    # A line for each request would bury the reason why a test fails.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     s3_backends.reset()  # of another server that ran in this process

@@ -1,12 +1,13 @@
 """Preflight on a Ray cluster: every node is asked, and what they say is judged."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raystudy.cluster.placement import Placement, check_room
@@ -27,8 +28,12 @@ from raystudy.preflight import (
 from raystudy.spec import Pretraining
 from raystudy.store import Store
 
+log = logging.getLogger(__name__)
+
 ANSWER_S = 180.0
 """For all nodes together; a process that imports torch from a cold disk takes most of a minute."""
+DEATH_S = 30.0
+"""After which Ray knows that a node has gone, with its own settings of health checks."""
 
 
 def examine(
@@ -66,22 +71,43 @@ def check_address(address: str) -> None:
 
 
 def _ask_all(questions: Questions) -> tuple[list[Facts], list[Finding]]:
-    """What every node says, and which of them say nothing."""
+    """What every node says, and which of them say nothing. One that leaves while it is asked, spot
+    or idle, is no fault of the cluster."""
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
     asked = {_ask(node, questions): name for name, node in nodes.items()}
-    facts, silent, waiting = [], [], list(asked)
+    facts, silent, waiting = [], {}, list(asked)
+    lost: set[str] = set()
     deadline = time.monotonic() + ANSWER_S
     while waiting and time.monotonic() < deadline:
         done, waiting = ray.wait(waiting, timeout=1)
         for ref in done:
             try:
                 facts.append(ray.get(ref))
+            except RayTaskError as error:  # it lives, and said why not
+                silent[asked[ref]] = _reason(error)
             except RayError as error:
-                silent.append(_silent(nodes[asked[ref]], _reason(error)))
+                silent[asked[ref]] = _reason(error)
+                lost.add(asked[ref])
     for ref in waiting:
         ray.cancel(ref, force=True)
-        silent.append(_silent(nodes[asked[ref]], f"no answer within {ANSWER_S:.0f} s"))
-    return sorted(facts, key=lambda f: f.node), silent
+        silent[asked[ref]] = f"no answer within {ANSWER_S:.0f} s"
+    for name in _gone(lost):
+        log.info("%s left the cluster while it was asked", nodes[name]["NodeManagerAddress"])
+        del silent[name]
+    return (
+        sorted(facts, key=lambda f: f.node),
+        [_silent(nodes[name], reason) for name, reason in silent.items()],
+    )
+
+
+def _gone(lost: set[str]) -> set[str]:
+    """Which of these nodes are dead: Ray learns of it after their tasks have failed."""
+    deadline = time.monotonic() + DEATH_S
+    while True:
+        gone = lost - {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        if gone == lost or time.monotonic() > deadline:
+            return gone
+        time.sleep(0.5)
 
 
 def _ask(node: dict[str, Any], questions: Questions) -> Any:

@@ -35,6 +35,11 @@ class Raylets:
     def add_node(self) -> None:
         self._nodes.append(self._cluster.add_node(num_cpus=self._cpus))
 
+    @property
+    def nodes(self) -> list[Any]:
+        """Beside the head."""
+        return [*self._nodes]
+
     def nodes_with_workers(self) -> list[Any]:
         return [node for node in self._nodes if _workers(node)]
 
