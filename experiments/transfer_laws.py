@@ -9,9 +9,13 @@ how near what was learnt before lies to the task (smaller is nearer), β how far
 generalises. Their nearer pre-training is a half of the farther one and a half of something else.
 
 ``--modality text``: decoders over bytes, technical English against an even mixture of it and C++
-headers, CPython's own library. D_F counts tokens. ``--modality image``: small ResNets, rendered
-symbols against an even mixture of symbols and printed letters and digits, handwritten digits. D_F
-counts images; when to stop and at which rate is chosen on 200 more, in both arms.
+headers, CPython's own library; D_F counts tokens. ``--scale paper`` is the published grid over data
+on disk, for which ``raystudy plan`` needs none of it: ``text`` and ``code`` (no Python) in parquet
+files, ``python`` in files of their own, and ``tokenizer.json``.
+
+``--modality image``: small ResNets, rendered symbols against an even mixture of symbols and printed
+letters and digits, handwritten digits. D_F counts images; when to stop and at which rate is chosen
+on 200 more, in both arms.
 """
 
 from __future__ import annotations
@@ -24,12 +28,14 @@ from raystudy.adapt.finetune import FineTune
 from raystudy.claims.nearer_transfers import NearerHasSmallerExponent
 from raystudy.claims.size_transfers import TransferGrowsWithSize
 from raystudy.decoder import Decoder
+from raystudy.kinds import Source, Task
 from raystudy.laws.effective_data import EffectiveData
 from raystudy.methods.next_token import NextToken
 from raystudy.methods.supervised import Supervised
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.mixture import Mixture
 from raystudy.sources.text import Text
+from raystudy.sources.text_files import TextFiles
 from raystudy.spec import (
     Architecture,
     Augmentation,
@@ -41,6 +47,8 @@ from raystudy.spec import (
 )
 from raystudy.tasks.digits import Digits
 from raystudy.tasks.python_code import PythonCode
+from raystudy.tasks.text_in_files import TextInFiles
+from raystudy.tokenisers.byte_pairs import BytePairs
 
 Scale = Literal["laptop", "paper", "tiny"]
 
@@ -50,36 +58,38 @@ def study(
     modality: Literal["text", "image"] = "text",
     seeds: int | None = None,
     more_scratch: str = "",
+    data: str = "data",
 ) -> Study:
-    """``--seeds`` paired seeds (three for text, four for images); ``--more-scratch 25,35`` adds from-scratch points (examples of each
-    class of an image task, contexts of a text) where the report says that D_E is not bracketed;
-    ``--scale tiny`` is a smoke test of a minute."""
+    """``--seeds`` paired seeds (three for text, four for images); ``--more-scratch 25,35`` adds
+    from-scratch points (examples of each class of an image task, contexts of a text) where the
+    report says that D_E is not bracketed; ``--scale tiny`` is a smoke test of a minute; ``--data``
+    is the folder below which the data of ``--scale paper`` lies."""
     every = tuple(range((3 if modality == "text" else 4) if seeds is None else seeds))
     try:
         more = tuple(int(number) for number in more_scratch.split(",") if number.strip())
     except ValueError as error:
         raise ValueError(f"more_scratch={more_scratch!r} is not a list as in 25,35") from error
     if modality == "text":
-        return text(scale, every, more)
+        return text(scale, every, more, data)
     return image(scale, every, more)
 
 
 # English prose and C++ headers, and CPython's own library.
 
 
-def text(scale: Scale, seeds: tuple[int, ...], more: tuple[int, ...]) -> Study:
-    if scale == "paper":
-        raise ValueError(
-            "--scale=paper asks for Python code on disk, and no task of raystudy reads that yet; "
-            "take laptop"
-        )
+def text(scale: Scale, seeds: tuple[int, ...], more: tuple[int, ...], data: str) -> Study:
     at = TEXT[scale]
-    prose, cpp = (Text(corpus=c, context=at.context) for c in ("prose", "cpp"))
-    both = Mixture(sources=(prose, cpp), label="prose + cpp")
-    python = PythonCode(context=at.context, num_validation=at.num_validation, num_test=at.num_test)
+    prose, code, python = on_disk(at, data) if scale == "paper" else embedded(at)
+    both = Mixture(sources=(prose, code), label=f"{prose.name} + {code.name}")
     common: dict[str, Any] = {
         "architectures": tuple(
-            Decoder(num_layers=layers, width=width, num_heads=heads, context=at.context)
+            Decoder(
+                num_layers=layers,
+                width=width,
+                num_heads=heads,
+                context=at.context,
+                vocabulary=at.vocabulary,
+            )
             for layers, width, heads in at.decoders
         ),
         "tasks": (python,),
@@ -99,6 +109,29 @@ def text(scale: Scale, seeds: tuple[int, ...], more: tuple[int, ...]) -> Study:
     return asked("text", scale, (scratch, pretrained), python.name, (both.name, prose.name))
 
 
+def embedded(at: OfText) -> tuple[Source, Source, Task]:
+    prose, cpp = (Text(corpus=c, context=at.context) for c in ("prose", "cpp"))
+    python = PythonCode(context=at.context, num_validation=at.num_validation, num_test=at.num_test)
+    return prose, cpp, python
+
+
+def on_disk(at: OfText, data: str) -> tuple[Source, Source, Task]:
+    pairs = BytePairs(vocabulary=at.vocabulary, path=f"{data}/tokenizer.json")
+    how: dict[str, Any] = {"tokeniser": pairs, "context": at.context}
+    words, code = (
+        TextFiles(path=f"{data}/{name}", pattern="**/*.parquet", **how) for name in ("text", "code")
+    )
+    python = TextInFiles(
+        path=f"{data}/python",
+        label="python",
+        pattern="**/*.py",
+        num_validation=at.num_validation,
+        num_test=at.num_test,
+        **how,
+    )
+    return words, code, python
+
+
 class OfText(NamedTuple):
     """A scale of the study of text; data is counted in contexts."""
 
@@ -114,6 +147,7 @@ class OfText(NamedTuple):
     tuning: FineTuneDecoder
     num_validation: int = 256
     num_test: int = 512
+    vocabulary: int = 257
 
 
 TEXT: dict[Scale, OfText] = {
@@ -142,6 +176,27 @@ TEXT: dict[Scale, OfText] = {
         few=(16, 48, 128),
         from_scratch=(16, 32, 64, 128, 256, 448),
         tuning=FineTuneDecoder(learning_rates=(1e-3, 5e-3)),
+    ),
+    # 0.4M to 1.2B parameters; 33,000 to 34 million tokens of Python after 26 billion of others,
+    # none of them seen twice. Shapes, amounts and rates are of the kind that Kaplan et al. 2020
+    # (arXiv 2001.08361) used: Hernandez et al. give ranges, and no table of their grid.
+    "paper": OfText(
+        context=2048,
+        decoders=(
+            *((2, 128, 2), (4, 256, 4), (8, 512, 8), (12, 768, 12)),
+            *((24, 1024, 16), (24, 2048, 16)),
+        ),
+        pretrained_on=12_800_000,
+        batch_size=256,
+        learning_rate=6e-4,
+        few=(16, 64, 256, 1024, 4096, 16_384),
+        from_scratch=(16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144),
+        tuning=FineTuneDecoder(
+            learning_rates=(1e-4, 3e-4, 1e-3), batch_size=256, max_steps=200_000
+        ),
+        num_validation=1024,
+        num_test=2048,
+        vocabulary=50_257,
     ),
 }
 

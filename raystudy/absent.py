@@ -1,21 +1,34 @@
 """Plans without data: what a study would cost is known before its data sets are.
 
 A data set on disk has no identity before it is indexed, a task on disk or a published backbone none
-before its files are there. In a plan, and nowhere else, ``NotHere``, ``TaskNotHere`` and
-``PublishedNotHere`` stand in for them: other classes, which no stage can read and whose keys are no
-result's key.
+before its files are there; so it is with text in files. In a plan, and nowhere else, ``NotHere``,
+``TaskNotHere``, ``PublishedNotHere`` and those of text stand in for them: other classes, which no
+stage can read and whose keys are no result's key.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from raystudy.key import digest
-from raystudy.kinds import Examples, OnDisk, Size, Source, Task, TaskOnDisk
+from raystudy.kinds import (
+    Examples,
+    Judged,
+    Modality,
+    OnDisk,
+    Size,
+    Source,
+    Task,
+    TaskOnDisk,
+    Unit,
+)
+from raystudy.sources.text_files import TextFiles
 from raystudy.spec import Grid, Published, Study
+from raystudy.tasks.text_in_files import TextInFiles
 
 
 class NotHere(Source):
@@ -40,6 +53,16 @@ class NotHere(Source):
 
     def inputs(self) -> Sequence[Source]:
         return ()
+
+
+class TextNotHere(NotHere):
+    """Text that is not on this machine."""
+
+    context: int
+
+    @property
+    def unit(self) -> Unit:
+        return "tokens", self.context
 
 
 class TaskNotHere(Task):
@@ -80,6 +103,22 @@ class TaskNotHere(Task):
 
     def _unread(self) -> FileNotFoundError:
         return FileNotFoundError(f"{self.of}.path={self.place}: {self.title} is not there")
+
+
+class TaskOfTextNotHere(TaskNotHere):
+    """A task of text that is not on this machine."""
+
+    metric: ClassVar[Judged] = "token-loss"
+    modality: ClassVar[Modality] = "tokens"
+    context: int
+
+    @property
+    def unit(self) -> Unit:
+        return "tokens", self.context
+
+    def num_train(self) -> Sequence[int]:
+        """Nobody knows before the text is read."""
+        return (sys.maxsize,)
 
 
 class PublishedNotHere(Published):
@@ -134,14 +173,18 @@ def _task(task: Task, absent: dict[str, Absent]) -> Task:
         return task.model_copy(update=parts) if parts else task
     if not task.missing(Path(task.path)):
         return task
-    size = task.size
-    there = TaskNotHere(
-        of=type(task).__name__,
-        title=task.name,
-        place=task.path,
-        published=(size.train, size.validation, size.test),
-        settings=_settings(task),
-    )
+    said: dict[str, Any] = {
+        "of": type(task).__name__,
+        "title": task.name,
+        "place": task.path,
+        "settings": _settings(task),
+    }
+    if isinstance(task, TextInFiles):
+        most = (0, task.num_validation, task.num_test)
+        there = TaskOfTextNotHere(**said, published=most, context=task.context)
+    else:
+        size = task.size
+        there = TaskNotHere(**said, published=(size.train, size.validation, size.test))
     absent.setdefault(there.key, there)
     return there
 
@@ -167,6 +210,16 @@ def _source(source: Source, absent: dict[str, Absent]) -> Source:
         )
         absent.setdefault(there.key, there)
         return there
+    if isinstance(source, TextFiles) and not source.files:
+        there = TextNotHere(
+            of=type(source).__name__,
+            title=source.name,
+            place=source.path,
+            settings=_settings(source),
+            context=source.context,
+        )
+        absent.setdefault(there.key, there)
+        return there
     if not source.inputs():
         return source
     fields: dict[str, Any] = {}
@@ -179,7 +232,7 @@ def _source(source: Source, absent: dict[str, Absent]) -> Source:
     return source.model_copy(update=fields)
 
 
-def _settings(spec: OnDisk | TaskOnDisk) -> dict[str, str]:
+def _settings(spec: OnDisk | TaskOnDisk | TextFiles) -> dict[str, str]:
     """The fields that make it another than its default, but for where it lies."""
     return {
         name: repr(value)

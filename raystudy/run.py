@@ -4,6 +4,7 @@ The store and its ledger are the truth. Killed at any moment, the same call goes
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +19,7 @@ from raystudy.ledger import Ledger
 from raystudy.mirror import mirror, run_name, track
 from raystudy.plan import Plan, plan
 from raystudy.rungs import rungs
-from raystudy.spec import Pretraining, Study, Trunk
+from raystudy.spec import FULL, Pretraining, Study, Trunk
 from raystudy.spool import Spool
 from raystudy.stages.adapt import Unit, units
 from raystudy.stages.event import Event
@@ -185,8 +186,15 @@ def _compute(
 
 
 def order_units(work: Sequence[Unit]) -> list[Unit]:
-    """Costly ones first: a long unit that starts last is what everyone waits for."""
-    return sorted(work, key=lambda u: (u.cells[0].adaptation.inputs != "images", u.key))
+    """Costly ones first, as far as can be guessed: a long unit that starts last is what everyone
+    waits for."""
+
+    def guess(unit: Unit) -> tuple[bool, float, str]:
+        is_trained = unit.cells[0].adaptation.inputs != "features"
+        amounts = [math.inf if c.shots == FULL else float(c.shots or 0) for c in unit.cells]
+        return not is_trained, -max(amounts), unit.key
+
+    return sorted(work, key=guess)
 
 
 def _follow(

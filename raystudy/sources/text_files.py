@@ -54,20 +54,21 @@ class TextFiles(Rendered):
     def content(self) -> str:
         """Raises FileNotFoundError if there is none."""
         self.check()
-        return content(Root(self.path), self._files)
+        return content(Root(self.path), self.files)
 
     def check(self) -> None:
         self.tokeniser.check()
-        if not self._files:
+        if not self.files:
             raise FileNotFoundError(f"TextFiles.path={self.path}: no file matches {self.pattern}")
 
     def known_size(self) -> int | None:
         return None
 
     def render(self, folder: Path) -> None:
-        read = documents(Root(self.path), self._files, self.column)
+        read = documents(Root(self.path), self.files, self.column)
         write_shards(packed(of_split(read, "train"), self.tokeniser, self.context), folder)
 
     @property
-    def _files(self) -> Sequence[str]:
+    def files(self) -> Sequence[str]:
+        """Paths below ``path``; none if it is not there."""
         return Root(self.path).glob(self.pattern)

@@ -58,11 +58,19 @@ class Unit:
 
 
 def units(cells: Iterable[Cell]) -> list[Unit]:
-    """One unit for all cells that share features, one for each fine-tuned backbone × task."""
+    """One unit for all cells that share features, one for each fine-tuned backbone × task; of text,
+    which is in memory as it is, one for each amount of it: they share nothing, and may take long.
+    """
 
     def place(cell: Cell) -> tuple[str, str, str]:
-        trained = "" if cell.adaptation.inputs == "features" else cell.adaptation.key
-        return cell.backbone.key, cell.task.key, trained
+        match cell.adaptation.inputs:
+            case "features":
+                apart = ""
+            case "images":
+                apart = cell.adaptation.key
+            case "tokens":
+                apart = f"{cell.adaptation.key}/{cell.shots}"
+        return cell.backbone.key, cell.task.key, apart
 
     return [Unit(tuple(group)) for _, group in groupby(sorted(cells, key=place), key=place)]
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated, ClassVar
 
-import numpy as np
 from pydantic import Field, SerializeAsAny
 
 from raystudy.kinds import Examples, Judged, Modality, Size, Task, Tokeniser, Unit
-from raystudy.randomness import uniform
-from raystudy.text.corpora import check, content, documents
-from raystudy.text.documents import Split, of_split
-from raystudy.text.packing import Contexts, contexts
+from raystudy.tasks import contexts
+from raystudy.text import corpora
+from raystudy.text.documents import Document
 from raystudy.tokenisers.bytes import Bytes
 
 Positive = Annotated[int, Field(gt=0)]
@@ -43,51 +41,33 @@ class PythonCode(Task):
     def name(self) -> str:
         return "python-code"
 
+    @cached_property
+    def content(self) -> str:
+        return corpora.content("python")
+
+    def check(self) -> None:
+        corpora.check("python")
+        self.tokeniser.check()
+
+    def documents(self) -> Iterable[Document]:
+        return corpora.documents("python")
+
     @property
     def unit(self) -> Unit:
         return "tokens", self.context
 
-    @cached_property
-    def content(self) -> str:
-        return content("python")
-
     @property
     def size(self) -> Size:
-        return Size(len(self._all("train")), len(self.validation()), len(self._drawn("test")))
-
-    def check(self) -> None:
-        check("python")
-        self.tokeniser.check()
+        return contexts.size(self)
 
     def num_train(self) -> Sequence[int]:
-        return (len(self._all("train")),)
+        return (len(contexts.packed(self, "train")),)
 
     def train(self) -> Examples:
-        return _examples("train", self._all("train"))
+        return contexts.every(self, "train")
 
     def validation(self) -> Examples:
-        return self._drawn("validation")
+        return contexts.drawn(self, "validation")
 
     def _test(self, shift: str | None) -> Examples:
-        return self._drawn("test")
-
-    def _all(self, split: Split) -> Contexts:
-        return _packed(split, self.tokeniser, self.context)  # pyright: ignore[reportArgumentType]
-
-    def _drawn(self, split: Literal["validation", "test"]) -> Examples:
-        every = _examples(split, self._all(split))
-        most = self.num_test if split == "test" else self.num_validation
-        order = np.argsort(uniform(0, f"{self.name}/{split}", every.ids), kind="stable")
-        return every.take(np.sort(order[:most]))
-
-
-def _examples(split: Split, inputs: Contexts) -> Examples:
-    ids = [f"python-{split}-{i:07d}" for i in range(len(inputs))]
-    return Examples(ids, inputs, np.zeros(len(inputs), np.int64))
-
-
-@lru_cache(maxsize=8)
-def _packed(split: Split, tokeniser: Tokeniser, context: int) -> Contexts:
-    found = contexts(of_split(documents("python"), split), tokeniser, context)
-    found.flags.writeable = False  # shared by all who ask
-    return found
+        return contexts.drawn(self, "test")

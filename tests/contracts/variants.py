@@ -67,6 +67,7 @@ EXAMPLES: dict[str, Fields | Callable[[], Fields]] = {
     "Glyphs": {"script": "latin"},
     "Text": {"corpus": "prose"},
     "TextFiles": _text_files,
+    "TextInFiles": lambda: {**_text_files(), "label": "words"},
     "Corrupted": {"task": Digits()},
     "GlyphDomains": {"held_out": "printed"},
     "Curated": {"source": Glyphs(script="latin")},
@@ -173,7 +174,7 @@ def variants(folder: str | None = None) -> list[type[Spec]]:
 
 
 def example(cls: type[Spec]) -> Spec:
-    if issubclass(cls, kinds.TaskOnDisk):
+    if issubclass(cls, kinds.TaskOnDisk) and cls.__name__ not in EXAMPLES:
         return cls(**_task_on_disk(cls))
     fields = EXAMPLES.get(cls.__name__, _on_disk if issubclass(cls, kinds.OnDisk) else {})
     return cls(**(fields() if callable(fields) else fields))

@@ -21,7 +21,7 @@ from raystudy.ledger import Ledger
 from raystudy.methods.next_token import NextToken
 from raystudy.methods.supervised import Supervised
 from raystudy.plan import check, plan
-from raystudy.run import run
+from raystudy.run import order_units, run
 from raystudy.shards.table import Fault
 from raystudy.sources.glyphs import Glyphs
 from raystudy.sources.mixture import Mixture
@@ -234,6 +234,20 @@ def test_methods_networks_and_sources_that_never_fit() -> None:
     run = Pretraining(method=NextToken(), architecture=TINY, source=Text(corpus="cpp"), size=64)
     with pytest.raises(ValueError, match=r"source 'cpp' holds 128 tokens, and decoder .* reads 16"):
         check(cells(backbone=run))
+
+
+def test_each_amount_of_text_is_a_unit_and_the_largest_comes_first() -> None:
+    """One may take minutes, and nobody should wait for it last."""
+    initialisation = Initialisation(architecture=TINY)
+    cells = [
+        Cell(backbone=initialisation, task=CODE, adaptation=QUICK, shots=shots, seed=seed)
+        for shots in (4, 16, 8)
+        for seed in (0, 1)
+    ]
+    found = order_units(units(cells))
+    assert sum(len(unit.cells) for unit in found) == len(cells)
+    assert [unit.cells[0].shots for unit in found] == [16, 8, 4]
+    assert all(len(unit.cells) == 2 for unit in found), "seeds of one initialisation"
 
 
 @pytest.mark.slow
