@@ -85,7 +85,7 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
         rows.append(
             (
                 arm,
-                _scientific(*k),
+                _coefficient(*k),
                 _exponent(*alpha),
                 _exponent(*beta),
                 by_lines,
@@ -112,7 +112,8 @@ def law_table(suite: Suite, laws: Mapping[str, TransferLaw | FitError]) -> Table
         "pre-training lies to the task (smaller is nearer); β: how much more larger models make of "
         "it. Intervals: curves, readings and law made again without each seed, and Student's "
         "quantile for so few. By lines: α and β of D_E read between straight lines, without a form "
-        "for the curve. k is D_T of one of each, far from all that was measured. " + " ".join(said),
+        "for the curve; the interval of a claim spans that of both. k is D_T of one of each, far "
+        "from all that was measured. " + " ".join(said),
         ("pre-training", "k", "α", "β", "by lines", "status"),
         rows,
         pl.DataFrame(numbers, types, orient="row"),
@@ -189,7 +190,10 @@ def _exponent(value: float, low: float, high: float) -> str:
     return f"{signed(value, 2)} ({signed(low, 2)} to {signed(high, 2)})"
 
 
-def _scientific(value: float, low: float, high: float) -> str:
+def _coefficient(value: float, low: float, high: float) -> str:
+    def short(number: float) -> str:
+        return compact(number) if number >= 1 else f"{number:.2g}"
+
     if not math.isfinite(high) or not low > 0:
-        return f"{value:.2g}"
-    return f"{value:.2g} ({low:.2g} to {high:.2g})"
+        return short(value)
+    return f"{short(value)} ({short(low)} to {short(high)})"
