@@ -102,15 +102,8 @@ def speed(name: str, source: Text, store: Store, options: argparse.Namespace) ->
         f"{network.title}: {ours:,.0f} tokens/s, bare loop {peer:,.0f}; ratio {median(ratios):.3f} "
         f"({min(ratios):.3f} to {max(ratios):.3f})"
     )
-    return {
-        "name": f"tokens/s, {network.title}, batch {options.batch_size}",
-        "ours": ours,
-        "peer": peer,
-        "peer_name": "bare torch loop",
-        "ratio": median(ratios),
-        "low": min(ratios),
-        "high": max(ratios),
-    }
+    what = f"tokens/s, {network.title}, batch {options.batch_size}"
+    return _line(what, ours, peer, "bare torch loop", ratios)
 
 
 def side_by_side(spec: Pretraining, store: Store) -> tuple[float, float]:
@@ -173,7 +166,7 @@ def memory() -> dict[str, Any]:
         )
     few, many = found[1]["peak_mb"], found[-1]["peak_mb"]
     return _line(
-        f"memory, {MEGABYTES[-1]} MB of documents", many, few, f"{MEGABYTES[1]} MB", few / many
+        f"memory, {MEGABYTES[-1]} MB of documents", many, few, f"{MEGABYTES[1]} MB", [few / many]
     )
 
 
@@ -231,7 +224,7 @@ def sanity(source: Text, store: Store) -> list[dict[str, Any]]:
     }
     what = f"nats a byte of Python, {spec.architecture.title} after {spec.size:,} contexts"
     print(f"{what}: {model:.2f}; " + ", ".join(f"{name} {n:.2f}" for name, n in peers.items()))
-    return [_line(what, model, nats, name, nats / model) for name, nats in peers.items()]
+    return [_line(what, model, nats, name, [nats / model]) for name, nats in peers.items()]
 
 
 def _peak_mb() -> float:
@@ -240,10 +233,19 @@ def _peak_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def _line(name: str, ours: float, peer: float, peer_name: str, ratio: float) -> dict[str, Any]:
-    """Measured once: no spread."""
-    line = {"name": name, "ours": ours, "peer": peer, "peer_name": peer_name, "ratio": ratio}
-    return line | {"low": ratio, "high": ratio}
+def _line(
+    name: str, ours: float, peer: float, peer_name: str, ratios: list[float]
+) -> dict[str, Any]:
+    """The median of ``ratios`` and their range."""
+    return {
+        "name": name,
+        "ours": ours,
+        "peer": peer,
+        "peer_name": peer_name,
+        "ratio": median(ratios),
+        "low": min(ratios),
+        "high": max(ratios),
+    }
 
 
 if __name__ == "__main__":

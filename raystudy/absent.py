@@ -173,12 +173,7 @@ def _task(task: Task, absent: dict[str, Absent]) -> Task:
         return task.model_copy(update=parts) if parts else task
     if not task.missing(Path(task.path)):
         return task
-    said: dict[str, Any] = {
-        "of": type(task).__name__,
-        "title": task.name,
-        "place": task.path,
-        "settings": _settings(task),
-    }
+    said = _said(task)
     if isinstance(task, TextInFiles):
         most = (0, task.num_validation, task.num_test)
         there = TaskOfTextNotHere(**said, published=most, context=task.context)
@@ -202,22 +197,11 @@ def _source(source: Source, absent: dict[str, Absent]) -> Source:
     if isinstance(source, OnDisk):
         if source.known_size() is not None:
             return source
-        there = NotHere(
-            of=type(source).__name__,
-            title=source.name,
-            place=source.path,
-            settings=_settings(source),
-        )
+        there = NotHere(**_said(source))
         absent.setdefault(there.key, there)
         return there
     if isinstance(source, TextFiles) and not source.files:
-        there = TextNotHere(
-            of=type(source).__name__,
-            title=source.name,
-            place=source.path,
-            settings=_settings(source),
-            context=source.context,
-        )
+        there = TextNotHere(**_said(source), context=source.context)
         absent.setdefault(there.key, there)
         return there
     if not source.inputs():
@@ -230,6 +214,16 @@ def _source(source: Source, absent: dict[str, Absent]) -> Source:
             case (Source(), *_) as parts:
                 fields[name] = [_source(part, absent) for part in parts]
     return source.model_copy(update=fields)
+
+
+def _said(spec: OnDisk | TaskOnDisk | TextFiles) -> dict[str, Any]:
+    """What every stand-in tells of what it stands for."""
+    return {
+        "of": type(spec).__name__,
+        "title": spec.name,
+        "place": spec.path,
+        "settings": _settings(spec),
+    }
 
 
 def _settings(spec: OnDisk | TaskOnDisk | TextFiles) -> dict[str, str]:

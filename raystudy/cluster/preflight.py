@@ -73,7 +73,7 @@ def check_address(address: str) -> None:
 def _ask_all(questions: Questions) -> tuple[list[Facts], list[Finding]]:
     """What every node says, and which of them say nothing. One that leaves while it is asked, spot
     or idle, is no fault of the cluster."""
-    nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    nodes = _alive()
     asked = {_ask(node, questions): name for name, node in nodes.items()}
     facts, silent, waiting = [], {}, list(asked)
     lost: set[str] = set()
@@ -104,10 +104,15 @@ def _gone(lost: set[str]) -> set[str]:
     """Which of these nodes are dead: Ray learns of it after their tasks have failed."""
     deadline = time.monotonic() + DEATH_S
     while True:
-        gone = lost - {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        gone = lost - _alive().keys()
         if gone == lost or time.monotonic() > deadline:
             return gone
         time.sleep(0.5)
+
+
+def _alive() -> dict[str, dict[str, Any]]:
+    """Nodes by their id."""
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
 
 
 def _ask(node: dict[str, Any], questions: Questions) -> Any:
